@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calling thread's last error, and log lines. Used by every module that
+ * can fail. Trusted.
+ */
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+#include <stdbool.h>
+
+/* Sets the thread's error. Returns -1, so that `return error_set(…)` reads well. */
+int error_set(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* As error_set, with ": " and the words of errno value `err` at the end. */
+int error_set_os(int code, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts text in front of the thread's message: "prog.lfi: " … */
+int error_prefix(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* One log line, whether or not anything is verbose: the caller decides. */
+void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether LFI_VERBOSE=1 is in the environment. */
+bool log_env_verbose(void);
+
+#endif
