@@ -76,6 +76,7 @@ function(lfi_tool name)
 	add_executable(${name} ${CMAKE_SOURCE_DIR}/tools/${name}.c)
 	target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include)
 	target_link_libraries(${name} PRIVATE lfi_flags lfi_static)
+	set_property(GLOBAL APPEND PROPERTY LFI_TOOLS ${name})
 endfunction()
 
 # A cmocka program <module>_<file>, registered with ctest under that name.
