@@ -9,6 +9,9 @@ install(TARGETS lfi lfi-core lfi-linux lfi_static EXPORT lfi-targets
 	ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT lfi-targets NAMESPACE lfi:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lfi)
 
+# Relative to its own place, so that the installed tree can be moved.
+file(RELATIVE_PATH LFI_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" LFI_PC_TO_PREFIX "${LFI_PC_TO_PREFIX}")
 configure_file(cmake/lfi.pc.in lfi.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/lfi.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs the benchmarks of one build folder and writes their figures to BUILD/bench/*.json. `./dev bench` calls it.
+#
+#   bench/run.sh --build BUILD [--short]
+set -eu
+source=$(cd "$(dirname "$0")/.." && pwd)
+build= rounds=7
+while [ $# -gt 0 ]; do
+	case $1 in
+	--build) build=$2; shift ;;
+	--short) rounds=3 ;;
+	*) echo "usage: bench/run.sh --build BUILD [--short]" >&2; exit 2 ;;
+	esac
+	shift
+done
+[ -x "$build/bin/bench-programs" ] || { echo "bench: $build/bin/bench-programs is missing: build the preset release first" >&2; exit 2; }
+build=$(cd "$build" && pwd)
+mkdir -p "$build/bench"
+
+# What minigzip works on: our own text and machine code, about 16 MB.
+if [ ! -f "$build/bench/corpus" ]; then
+	cat "$source"/docs/*.md "$source"/lib/*/*.[ch] "$source"/lib/*/*/*.[ch] "$build"/lib/liblfi.so "$build"/programs/lua.lfi >"$build/bench/part"
+	while [ "$(cat "$build/bench/corpus.tmp" 2>/dev/null | wc -c)" -lt 16000000 ]; do cat "$build/bench/part" >>"$build/bench/corpus.tmp"; done
+	"$build/programs/minigzip.native" -6 <"$build/bench/corpus.tmp" >"$build/bench/corpus.gz"
+	mv "$build/bench/corpus.tmp" "$build/bench/corpus"
+	rm "$build/bench/part"
+fi
+
+echo "== programs: CPU time and code size, native = 1"
+"$build/bin/bench-programs" --rounds "$rounds" --json "$build/bench/programs.json" "$build" "$source"
+for bench in calls verify; do
+	[ -x "$build/bin/bench-$bench" ] || continue
+	echo "== $bench"
+	case $bench in
+	verify) "$build/bin/bench-verify" --json "$build/bench/verify.json" "$build/programs/lua.lfi" ;;
+	*) "$build/bin/bench-$bench" --json "$build/bench/$bench.json" ;;
+	esac
+done
