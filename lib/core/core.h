@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What core offers to load and linux beyond include/lfi: pointers of theirs
+ * on an engine and a box, guarded copies, and a walk over a box's mappings.
+ * Trusted.
+ */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include <lfi/lfi_core.h>
+
+/* One pointer per engine and box for the layer above; NULL until set. */
+void engine_set_user(struct LFIEngine *engine, void *user);
+void *engine_user(struct LFIEngine *engine);
+void box_set_user(struct LFIBox *box, void *user);
+void *box_user(struct LFIBox *box);
+
+struct LFIEngine *box_engine(struct LFIBox *box);
+
+/*
+ * The host's pointer to [addr, addr + size) when that lies in what can be
+ * mapped, else NULL with no error set. The pages may be unmapped: hand it to
+ * the kernel (which says EFAULT) or to copy_guarded, never dereference it.
+ */
+void *box_span(struct LFIBox *box, lfiptr addr, size_t size);
+
+/*
+ * Copy `size` bytes between host and sandbox memory, lowest address first.
+ * Returns how many bytes were not copied because a page could not be read or
+ * written: 0 is success. Sets no error, may be called on any thread.
+ */
+size_t copy_guarded(void *dst, const void *src, size_t size);
+
+/* As strnlen on sandbox memory: the length without NUL, `max` when there is none, -1 when a page cannot be read first. */
+ssize_t strnlen_guarded(const char *s, size_t max);
+
+/* A maximal run of pages that were mapped alike. */
+struct BoxMapping {
+	lfiptr addr;
+	size_t size;
+	int prot;  /* LFI_PROT_*; EXEC: this is one region */
+	int flags; /* LFI_MAP_SHARED or LFI_MAP_PRIVATE, with LFI_MAP_ANONYMOUS */
+};
+
+/* The mapping that holds `addr`, or the lowest above it. False when there is none. */
+bool box_mapping(struct LFIBox *box, lfiptr addr, struct BoxMapping *out);
+
+/* Addresses in messages about code that does not verify are printed less `origin` (at first: the base). */
+void box_set_origin(struct LFIBox *box, lfiptr origin);
+
+#endif
