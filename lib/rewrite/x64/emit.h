@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing confined x86-64 assembly: the state that goes from statement to
+ * statement, and the steps that the files of this folder share. Not trusted.
+ * The rules are those of docs/scheme-x64.md; section numbers refer to it.
+ */
+#ifndef REWRITE_X64_EMIT_H
+#define REWRITE_X64_EMIT_H
+
+#include "insn.h"
+
+enum {
+	DRIFT_MAX = 65536,     /* D of section 5 */
+	RSP_REACH = 131072,    /* P */
+	CONFIRM_REACH = 4096,  /* C */
+	ACCESS_MAX = 64,       /* the widest access */
+};
+
+struct Emit {
+	struct Unit *unit;
+	unsigned bundle, bundle_log2;
+	int64_t drift;         /* pending drift of rsp, sum of absolute values */
+	unsigned labels;       /* made so far */
+	bool locked;           /* a group is open and ends after the next instruction */
+	struct Str stash;      /* prefixes that stood alone and belong to the next instruction */
+	bool *uses_r11;        /* per function group + 1; [0] is for code outside functions */
+	size_t skip_until;     /* statements before this one were consumed by an earlier one */
+};
+
+/* One line of output. */
+void emit(struct Emit *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void group_begin(struct Emit *e);
+void group_end(struct Emit *e);
+
+/* Writes the instruction with its operands' texts, and closes an open group. */
+void emit_insn(struct Emit *e, const struct Insn *insn);
+
+/* memory.c */
+
+/* Replaces a memory operand's text by the confined form, writing what has to come before. False after an error message. */
+bool confine_operand(struct Emit *e, struct Insn *insn, int k);
+bool confine_operands(struct Emit *e, struct Insn *insn);
+/* A general register whose value nobody needs here, or REG_NONE after an error message. */
+int scratch_take(struct Emit *e, const struct Insn *insn);
+bool is_rsp_form(const struct Emit *e, const struct Operand *op);
+
+/* stack.c */
+
+/* Whether the instruction writes rsp in a way of its own; if so, it has been dealt with. */
+bool stack_insn(struct Emit *e, struct Insn *insn);
+/* Updates the pending drift after an ordinary instruction. */
+void stack_after(struct Emit *e, const struct Insn *insn);
+/* Makes the state clean before a jump. */
+void stack_settle(struct Emit *e);
+/* Whether the instruction makes the state clean. */
+bool stack_confirms(const struct Insn *insn);
+
+/* control.c */
+void control_jump(struct Emit *e, struct Insn *insn);
+void control_jcc(struct Emit *e, struct Insn *insn);
+void control_call(struct Emit *e, struct Insn *insn);
+void control_return(struct Emit *e, struct Insn *insn);
+void control_syscall(struct Emit *e);
+/* `leaq L(%rip), %r11` followed by `jmpq *n(%r14)`: written by hand, kept as a group. */
+bool control_runtime_call(struct Emit *e, struct Insn *insn);
+
+/* string.c */
+void string_insn(struct Emit *e, struct Insn *insn);
+
+#endif
