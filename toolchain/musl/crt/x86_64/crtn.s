@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nothing: see crti.
+ */
+	.text

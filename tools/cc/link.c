@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Linking: a static position-independent program of read-only, code and data
+ * segments, with our start files and C library. Part of lfi-cc; not trusted.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cc.h"
+
+/*
+ * No interpreter: the program relocates itself. -z text: a relocation in code would have to be applied before
+ * verification. -z norelro: nobody protects pages after relocation, and the segment would only cost another mapping.
+ */
+static const char *const program_options[] = {"-static", "-pie", "--no-dynamic-linker", "-z", "text", "-z",
+	"noexecstack", "-z", "separate-code", "-z", "norelro", "--eh-frame-hdr", "--hash-style=gnu"};
+
+static void
+add_program(const struct cc *cc, struct strings *command, const char *dir)
+{
+	bool start = !cc->no_std_libs && !cc->no_start_files, libs = !cc->no_std_libs && !cc->no_default_libs;
+
+	for (size_t i = 0; i < sizeof program_options / sizeof program_options[0]; i++)
+		strings_add(command, program_options[i]);
+	if (start) {
+		strings_add(command, keep_format("%s/rcrt1.o", dir));
+		strings_add(command, keep_format("%s/crti.o", dir));
+	}
+	strings_add_all(command, &cc->link);
+	strings_add(command, keep_format("-L%s", dir));
+	if (libs) {
+		strings_add(command, "--start-group");
+		strings_add(command, "-lc");
+		strings_add(command, "-lgcc");
+		strings_add(command, "--end-group");
+	}
+	if (start)
+		strings_add(command, keep_format("%s/crtn.o", dir));
+}
+
+static int
+verify(const struct cc *cc, const char *output)
+{
+	static const char *const policies[] = {"full", "stores", "jumps"};
+	struct strings command = {0};
+
+	strings_add(&command, keep_format("%s/lfi-verify", cc->program_dir));
+	strings_add(&command, keep_format("--sandbox=%s", policies[cc->rewrite.policy]));
+	strings_add(&command, cc->rewrite.bundle == 16 ? "--cfi=bundle16" : "--cfi=bundle32");
+	if (cc->rewrite.single_thread)
+		strings_add(&command, "--single-thread");
+	strings_add(&command, output);
+	return run_command(cc, &command, -1, 2);
+}
+
+int
+link_program(struct cc *cc)
+{
+	const char *output = cc->output ? cc->output : "a.out", *dir = "";
+	struct strings command = {0};
+	int status;
+
+	if (!cc->relocatable && !cc->no_std_libs && !(dir = target_library_dir(cc)))
+		return 1;
+	strings_add(&command, cc->linker ? cc->linker : "ld");
+	strings_add(&command, "-m");
+	strings_add(&command, "elf_x86_64");
+	strings_add(&command, "-o");
+	strings_add(&command, output);
+	if (cc->relocatable) {
+		strings_add(&command, "-r");
+		strings_add_all(&command, &cc->link);
+	} else
+		add_program(cc, &command, dir);
+	run_output_begin(output);
+	status = run_command(cc, &command, -1, -1);
+	run_output_done(!status);
+	if (!status && cc->verify && !cc->relocatable)
+		status = verify(cc, output);
+	return status;
+}
