@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the verifier: what the driver (verify.c) and an architecture share. The driver owns the options, the
+ * two bitmaps and the reporting; the architecture walks the code. Trusted.
+ */
+#ifndef VERIFY_H
+#define VERIFY_H
+
+#include <lfi/lfi_verify.h>
+
+#define SANDBOX_SIZE ((uint64_t) 1 << 32)
+
+struct verify {
+	const uint8_t *code;
+	size_t size;
+	uint64_t offset; /* of code[0] from the base */
+	int policy;
+	uint32_t bundle;
+	bool single_thread;
+	bool no_rdtsc;
+
+	uint64_t *targets;  /* a bit per byte: a direct branch may go here */
+	uint64_t *branches; /* a bit per byte: a direct branch starts here */
+
+	size_t max_violations;
+	LFIViolationFn fn;
+	void *user;
+	bool stop;
+	struct LFIVerifyReport report;
+};
+
+static inline void
+bit_set(uint64_t *map, size_t i)
+{
+	map[i / 64] |= (uint64_t) 1 << i % 64;
+}
+
+static inline void
+bit_clear(uint64_t *map, size_t i)
+{
+	map[i / 64] &= ~((uint64_t) 1 << i % 64);
+}
+
+static inline bool
+bit_get(const uint64_t *map, size_t i)
+{
+	return map[i / 64] >> i % 64 & 1;
+}
+
+/* Counts a violation and tells the caller of lfi_verify; sets v->stop when enough is enough. */
+void violation(struct verify *v, size_t pos, size_t size, int rule, const char *insn, const char *reason);
+
+/* The first pass: every rule but where direct branches go. Fills both bitmaps and the report. */
+void arch_scan(struct verify *v);
+
+/* Where the direct branch at `pos`, which arch_scan has marked, goes: an offset from code[0], perhaps outside. */
+int64_t arch_branch_target(const struct verify *v, size_t pos);
+
+/* Reports a violation at the instruction at `pos`, with its text. */
+void arch_violation(struct verify *v, size_t pos, int rule, const char *reason);
+
+#endif

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes to struct insn, by the rows of rows.h. Knows how instructions are built, not what is safe, except that it
+ * refuses what has no row and prefixes that are not needed. Trusted.
+ *
+ *   I1  The size is what every processor of both vendors uses. Encodings that they read differently have no row
+ *       or are refused here.
+ *   I2  `written` holds every general register that an operand of the row writes; implicit writes other than
+ *       through rsp never reach a protected register.
+ *   I3  Reads stay within DECODE_WINDOW bytes.
+ */
+#include "insn.h"
+
+#include <string.h>
+
+/* Segment overrides that do nothing in 64-bit mode may repeat: they pad. */
+#define REPEATABLE (P_CS | P_DS)
+
+static const uint16_t prefix_bits[256] = {
+    [0x66] = P_66,
+    [0x67] = P_67,
+    [0xf2] = P_F2,
+    [0xf3] = P_F3,
+    [0xf0] = P_LOCK,
+    [0x65] = P_GS,
+    [0x2e] = P_CS,
+    [0x3e] = P_DS,
+    [0x26] = P_REFUSED,
+    [0x36] = P_REFUSED,
+    [0x64] = P_REFUSED,
+};
+
+struct cursor {
+	const uint8_t *start, *p;
+	struct insn *insn;
+	const char *reason;
+	bool repeated_66;
+	uint8_t select; /* mandatory prefix as index: none, 66, F3, F2 */
+};
+
+static int
+refuse(struct cursor *c, int rule, const char *reason)
+{
+	c->insn->size = (uint8_t) (c->p - c->start > INSN_MAX ? INSN_MAX : c->p - c->start);
+	c->reason = reason;
+	return rule;
+}
+
+static int
+prefixes(struct cursor *c)
+{
+	unsigned seen = 0, bit;
+
+	while ((bit = prefix_bits[*c->p]) != 0) {
+		if (seen & bit & P_66)
+			c->repeated_66 = true;
+		else if (seen & bit & ~REPEATABLE)
+			return refuse(c, LFI_RULE_PREFIX, "prefix is repeated");
+		seen |= bit;
+		c->p++;
+		if (c->p - c->start >= INSN_MAX) /* I3 */
+			return refuse(c, LFI_RULE_DECODE, "longer than 15 bytes");
+	}
+	c->insn->prefixes = (uint16_t) seen;
+	if (seen & P_REFUSED)
+		return refuse(c, LFI_RULE_PREFIX, "segment override other than gs");
+	if ((seen & (P_F2 | P_F3)) == (P_F2 | P_F3))
+		return refuse(c, LFI_RULE_PREFIX, "both F2 and F3");
+	if ((seen & P_GS) && (seen & (P_CS | P_DS)))
+		return refuse(c, LFI_RULE_PREFIX, "gs with another segment override");
+	if ((*c->p & 0xf0) == 0x40) {
+		c->insn->rex = *c->p++ & 15;
+		c->insn->rex_seen = true;
+	}
+	c->select = seen & P_F3 ? 2 : seen & P_F2 ? 3 : seen & P_66 ? 1 : 0;
+	return 0;
+}
+
+/* C5 and C4: never anything else in 64-bit mode. */
+static int
+vex(struct cursor *c)
+{
+	static const uint8_t select[4] = {0, 1, 2, 3};
+	struct insn *insn = c->insn;
+	bool three = *c->p++ == 0xc4;
+	unsigned first = *c->p++, last = first, map = 1;
+
+	if (insn->rex_seen || (insn->prefixes & (P_66 | P_F2 | P_F3 | P_LOCK)))
+		return refuse(c, LFI_RULE_PREFIX, "prefix in front of VEX");
+	insn->rex = first & 0x80 ? 0 : REX_R;
+	if (three) {
+		last = *c->p++;
+		map = first & 0x1f;
+		insn->rex |= (uint8_t) ((first & 0x40 ? 0 : REX_X) | (first & 0x20 ? 0 : REX_B) | (last & 0x80 ? REX_W : 0));
+	}
+	if (map < 1 || map > 3)
+		return refuse(c, LFI_RULE_DECODE, "not an instruction");
+	insn->vex = true;
+	insn->vex_l = last & 4;
+	insn->v = (uint8_t) (~last >> 3 & 15);
+	insn->map = (uint8_t) (V0F + map - 1);
+	c->select = select[last & 3];
+	insn->opcode = *c->p++;
+	return 0;
+}
+
+static int
+opcode(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	unsigned byte = *c->p;
+
+	if ((byte & 0xfe) == 0xc4)
+		return vex(c);
+	c->p++;
+	insn->map = ONE;
+	if (byte == 0x0f) {
+		byte = *c->p++;
+		insn->map = TWO;
+		if (byte == 0x38 || byte == 0x3a) {
+			insn->map = byte == 0x38 ? T38 : T3A;
+			byte = *c->p++;
+		}
+	}
+	insn->opcode = (uint8_t) byte;
+	return 0;
+}
+
+static int
+find_row(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	unsigned entry = x64_opcodes[insn->map][c->select][insn->opcode];
+	unsigned modrm = *c->p;
+
+	insn->digit = modrm >> 3 & 7;
+	if (entry & IN_GROUP)
+		entry = x64_digits[entry & ~IN_GROUP][modrm >= 0xc0][insn->digit];
+	if (!entry)
+		return refuse(c, LFI_RULE_INSTRUCTION, "instruction is not allowed");
+	insn->number = (uint16_t) entry;
+	insn->row = &x64_rows[entry];
+	return 0;
+}
+
+static int
+row_prefixes(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	unsigned flags = insn->row->flags, seen = insn->prefixes;
+
+	if (flags & NOREX && insn->rex_seen)
+		return refuse(c, LFI_RULE_PREFIX, "REX is not allowed here");
+	if (!insn->vex && c->select >= 2 && seen & P_66 && !(flags & O66) && !is_string(insn))
+		return refuse(c, LFI_RULE_PREFIX, "66 with F2 or F3");
+	if (flags & NO66 && seen & P_66)
+		return refuse(c, LFI_RULE_PREFIX, "66 on a near branch");
+	if (c->repeated_66 && !(flags & PAD))
+		return refuse(c, LFI_RULE_PREFIX, "prefix is repeated");
+	if (flags & RELAXED && ((insn->rex_seen && insn->rex != REX_W) || (insn->rex_seen && seen & P_67)))
+		return refuse(c, LFI_RULE_PREFIX, "REX is not allowed here");
+	return 0;
+}
+
+static int
+row_vex(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	unsigned flags = insn->row->flags;
+
+	if ((flags & L0 && insn->vex_l) || (flags & L1 && !insn->vex_l))
+		return refuse(c, LFI_RULE_DECODE, "vector length does not exist");
+	if ((flags & W0 && insn->rex & REX_W) || (flags & W1 && !(insn->rex & REX_W)))
+		return refuse(c, LFI_RULE_DECODE, "VEX.W does not fit");
+	if (!insn->row->v && insn->v)
+		return refuse(c, LFI_RULE_DECODE, "VEX.vvvv is not used here");
+	return 0;
+}
+
+/* After ModRM in memory form. SIB without base means disp32; so does ModRM without base, relative to rip. */
+static int
+memory(struct cursor *c, unsigned modrm)
+{
+	struct insn *insn = c->insn;
+	unsigned mod = modrm >> 6, low = modrm & 7;
+	bool wide = mod == 2;
+
+	insn->memory = true;
+	insn->index = NO_REG;
+	insn->base = (uint8_t) (low | (insn->rex & REX_B) << 3);
+	if (low == 4) {
+		unsigned sib = *c->p++;
+		unsigned index = (sib >> 3 & 7) | (insn->rex & REX_X) << 2;
+
+		insn->scale = (uint8_t) (1 << (sib >> 6));
+		insn->base = (uint8_t) ((sib & 7) | (insn->rex & REX_B) << 3);
+		if (index != 4 || insn->row->kind == GATHER)
+			insn->index = (uint8_t) index;
+		if ((sib & 7) == 5 && mod == 0) {
+			insn->base = NO_REG;
+			wide = true;
+		}
+	} else if (insn->row->kind == GATHER) {
+		return refuse(c, LFI_RULE_DECODE, "gather without an index");
+	} else if (low == 5 && mod == 0) {
+		insn->base = RIP;
+		wide = true;
+	}
+	if (wide) {
+		memcpy(&insn->disp, c->p, 4);
+		c->p += 4;
+	} else if (mod == 1) {
+		insn->disp = (int8_t) *c->p++;
+	}
+	return 0;
+}
+
+static int
+modrm(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	const struct row *row = insn->row;
+	unsigned byte = *c->p++;
+
+	insn->reg = (uint8_t) (insn->digit | (insn->rex & REX_R) << 1);
+	if (byte < 0xc0) {
+		if (row->rm & REG || row->only)
+			return refuse(c, LFI_RULE_INSTRUCTION, "instruction is not allowed");
+		return memory(c, byte);
+	}
+	if (row->rm & MEM || (row->only && !(row->only >> (byte & 7) & 1)))
+		return refuse(c, LFI_RULE_INSTRUCTION, "instruction is not allowed");
+	insn->rm = (uint8_t) ((byte & 7) | (insn->rex & REX_B) << 3);
+	return 0;
+}
+
+/* A moffs is a memory operand without any register; it takes the address size. */
+static void
+moffs(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+
+	insn->memory = true;
+	insn->base = insn->index = NO_REG;
+	c->p += insn->prefixes & P_67 ? 4 : 8;
+}
+
+static void
+immediate(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	unsigned size = 1;
+	int64_t wide;
+	int32_t word;
+	int16_t half;
+
+	switch (insn->row->imm) {
+	case IMM_NONE:
+		return;
+	case MOFFS:
+		moffs(c);
+		return;
+	case IB:
+	case REL8:
+		break;
+	case IZ:
+		size = insn->operand == 2 ? 2 : 4;
+		break;
+	case IV:
+		size = insn->operand;
+		break;
+	case REL32:
+		size = 4;
+		break;
+	}
+	if (size == 1) {
+		insn->imm = (int8_t) *c->p;
+	} else if (size == 2) {
+		memcpy(&half, c->p, 2);
+		insn->imm = half;
+	} else if (size == 4) {
+		memcpy(&word, c->p, 4);
+		insn->imm = word;
+	} else {
+		memcpy(&wide, c->p, 8);
+		insn->imm = wide;
+	}
+	c->p += size;
+}
+
+/* lock, gs and the address size are tied to a memory operand. */
+static int
+memory_prefixes(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	unsigned flags = insn->row->flags, seen = insn->prefixes;
+
+	if (seen & P_LOCK && (!(flags & LOCK) || !insn->memory))
+		return refuse(c, LFI_RULE_PREFIX, "lock is not allowed here");
+	if (seen & (P_GS | P_67) && !insn->memory && !is_string(insn)) {
+		if (seen & P_GS || !(flags & (ADDR32 | RELAXED)))
+			return refuse(c, LFI_RULE_PREFIX, "segment or address-size prefix without a memory operand");
+	}
+	return 0;
+}
+
+static unsigned
+written_by(const struct insn *insn, unsigned operand, unsigned number)
+{
+	unsigned class = operand & CLASS;
+
+	if (!(operand & W) || class >= Vx)
+		return 0;
+	if (class == Gb && number >= 4 && !insn->rex_seen)
+		number &= number < 8 ? 3 : 15; /* ah, ch, dh, bh */
+	return 1u << number;
+}
+
+/* I2. */
+static void
+find_written(struct insn *insn)
+{
+	const struct row *row = insn->row;
+	unsigned written = written_by(insn, row->reg, insn->reg) | written_by(insn, row->op, insn->rm);
+
+	if (!insn->memory)
+		written |= written_by(insn, row->rm, insn->rm);
+	if (row->v)
+		written |= written_by(insn, row->v, insn->v);
+	insn->written = (uint16_t) written;
+}
+
+static bool
+has_modrm(const struct row *row, unsigned map, unsigned entry)
+{
+	return row->imm != MOFFS && (row->rm || row->reg || row->only || entry & IN_GROUP);
+}
+
+static int
+decode(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	int rule;
+
+	if ((rule = prefixes(c)) || (rule = opcode(c)) || (rule = find_row(c)) || (rule = row_prefixes(c)))
+		return rule;
+	if (insn->vex && (rule = row_vex(c)))
+		return rule;
+	insn->operand = insn->rex & REX_W ? 8 : insn->prefixes & P_66 ? 2 : 4;
+	if (has_modrm(insn->row, insn->map, x64_opcodes[insn->map][c->select][insn->opcode])) {
+		if ((rule = modrm(c)))
+			return rule;
+	} else if (insn->row->op) {
+		insn->rm = (uint8_t) ((insn->opcode & 7) | (insn->rex & REX_B) << 3);
+	}
+	immediate(c);
+	if ((rule = memory_prefixes(c)))
+		return rule;
+	if (c->p - c->start > INSN_MAX)
+		return refuse(c, LFI_RULE_DECODE, "longer than 15 bytes");
+	insn->size = (uint8_t) (c->p - c->start);
+	find_written(insn);
+	return LFI_RULE_NONE;
+}
+
+int
+decode_x64(const uint8_t *bytes, struct insn *insn, const char **reason)
+{
+	struct cursor c = {.start = bytes, .p = bytes, .insn = insn};
+	int rule;
+
+	memset(insn, 0, sizeof *insn);
+	rule = decode(&c);
+	*reason = c.reason;
+	return rule;
+}
+
+static unsigned
+class_size(const struct insn *insn, unsigned class)
+{
+	switch (class) {
+	case Gb:
+		return 1;
+	case Gw:
+		return 2;
+	case Gd:
+		return 4;
+	case Gv:
+		return insn->operand;
+	case Gy:
+		return insn->rex & REX_W ? 8 : 4;
+	case Gs:
+		return insn->operand == 2 ? 2 : 8;
+	case Vx:
+		return insn->vex_l ? 32 : 16;
+	case Vo:
+		return 16;
+	default:
+		return 8;
+	}
+}
+
+unsigned
+memory_size_x64(const struct insn *insn)
+{
+	unsigned size = insn->row->mem;
+
+	if (size == BY_W)
+		return insn->rex & REX_W ? 8 : 4;
+	return size ? size : class_size(insn, insn->row->rm & CLASS);
+}
