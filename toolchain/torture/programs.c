@@ -175,7 +175,7 @@ directives_read(struct program *program, const char *source)
 
 // A .x file is a Tcl script; what its unconditional lines (not indented) do to additional_flags is all that matters here.
 static void
-script_read(struct program *program, const struct folder *folder, const char *script)
+script_read(struct program *program, const char *script)
 {
 	struct words lines = { 0 };
 
@@ -222,7 +222,7 @@ program_add(struct programs *programs, const char *suite, const struct folder *f
 
 	path = text("%s/%s%.*s.x", suite, folder->name, stem, file);
 	if ((contents = file_read(path, NULL)))
-		script_read(program, folder, contents);
+		script_read(program, contents);
 	free(contents);
 	free(path);
 	if (folder->builtins) {

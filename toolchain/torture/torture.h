@@ -108,6 +108,7 @@ struct combination {
 	const struct program *program;
 	const char *compiler; // "gcc", "clang", "clang-19"
 	const char *level; // "0", "2", "3"
+	uint64_t identity; // changes when the native compiler or libc does
 	const char *excluded; // the reason, when excluded.txt names it
 };
 
@@ -119,12 +120,11 @@ struct result {
 
 struct setup {
 	struct words lfi_cc, lfi_run;
-	const char *native; // command of the native compiler; %c stands for the compiler's name
-	uint64_t native_identity; // changes when compilers or the native libc do
+	const char *native; // command of the native compiler, %c stands for its name; NULL: the compiler itself
+	const char *sysroot; // native musl to compile against, or NULL: the system's libc
 	const char *suite, *work, *kept; // kept: folder for what failed, or NULL
 };
 
 struct result combination_run(const struct setup *setup, const struct combination *combination, int worker);
-void native_words(const struct setup *setup, const char *compiler, struct words *w);
 
 #endif
