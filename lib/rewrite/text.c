@@ -134,22 +134,33 @@ str_int(struct Str a, int64_t *out)
 	return true;
 }
 
+/* Bytes that the formatted text takes, without its NUL. */
+static size_t
+formatted_length(const char *format, va_list args)
+{
+	char probe[1];
+	va_list copy;
+	int n;
+
+	va_copy(copy, args);
+	n = vsnprintf(probe, sizeof probe, format, copy);
+	va_end(copy);
+	return n > 0 ? (size_t) n : 0;
+}
+
 struct Str
 str_format(struct Arena *arena, const char *format, ...)
 {
 	va_list args;
-	char probe[1];
+	struct Str s;
 	char *p;
-	int n;
 
 	va_start(args, format);
-	n = vsnprintf(probe, sizeof probe, format, args);
+	s.n = formatted_length(format, args);
+	s.p = p = arena_take(arena, s.n + 1);
+	vsnprintf(p, s.n + 1, format, args);
 	va_end(args);
-	p = arena_take(arena, (size_t) n + 1);
-	va_start(args, format);
-	vsnprintf(p, (size_t) n + 1, format, args);
-	va_end(args);
-	return (struct Str){p, (size_t) n};
+	return s;
 }
 
 static void
@@ -183,15 +194,12 @@ void
 text_printf(struct Text *text, const char *format, ...)
 {
 	va_list args;
-	char probe[1];
-	int n;
+	size_t n;
 
 	va_start(args, format);
-	n = vsnprintf(probe, sizeof probe, format, args);
+	n = formatted_length(format, args);
+	text_reserve(text, n);
+	vsnprintf(text->p + text->n, n + 1, format, args);
 	va_end(args);
-	text_reserve(text, (size_t) n);
-	va_start(args, format);
-	vsnprintf(text->p + text->n, (size_t) n + 1, format, args);
-	va_end(args);
-	text->n += (size_t) n;
+	text->n += n;
 }

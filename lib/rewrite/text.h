@@ -44,7 +44,7 @@ struct Str str_trim(struct Str a);
 long str_find(struct Str a, const char *needle);
 /* A whole integer (decimal, octal, hexadecimal, with sign) and nothing else. */
 bool str_int(struct Str a, int64_t *out);
-struct Str str_format(struct Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3), noinline));
+struct Str str_format(struct Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Output text: NUL-terminated, malloc'ed. */
 struct Text {
@@ -54,7 +54,7 @@ struct Text {
 };
 
 void text_put(struct Text *text, struct Str s);
-void text_printf(struct Text *text, const char *format, ...) __attribute__((format(printf, 2, 3), noinline));
+void text_printf(struct Text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* For printf's %.*s. */
 #define S(str) (int) (str).n, (str).p

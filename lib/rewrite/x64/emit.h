@@ -65,6 +65,9 @@ void control_syscall(struct Emit *e);
 /* `leaq L(%rip), %r11` followed by `jmpq *n(%r14)`: written by hand, kept as a group. */
 bool control_runtime_call(struct Emit *e, struct Insn *insn);
 
+/* rename.c */
+void rename_reserved(struct Unit *unit);
+
 /* string.c */
 void string_insn(struct Emit *e, struct Insn *insn);
 

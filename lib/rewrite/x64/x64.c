@@ -485,6 +485,8 @@ x64_rewrite(struct Unit *unit)
 {
 	struct Emit e = {.unit = unit, .bundle = unit->opts.bundle, .bundle_log2 = unit->opts.bundle == 16 ? 4 : 5};
 
+	if (unit->opts.rename_reserved)
+		rename_reserved(unit);
 	scan(&e);
 	emit(&e, ".bundle_align_mode %u", e.bundle_log2);
 	for (size_t i = 0; i < unit->source.count; i++)
