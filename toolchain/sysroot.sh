@@ -109,17 +109,21 @@ native_cc() {
 	mkdir -p "$native/bin"
 	cat >"$native/bin/native-cc" <<END
 #!/bin/sh
-# Compiles for comparison: $compiler and the musl next to this file, static, position-independent, unconfined.
+# Compiles for comparison with sandboxed programs: the compiler that LFI_CC_COMPILER names (default $compiler) and the musl
+# next to this file; static, position-independent, unconfined.
 here=\$(cd "\$(dirname "\$0")/.." && pwd)
+compiler=\${LFI_CC_COMPILER:-$compiler}
 link=yes
 for argument; do
 	case \$argument in -c | -S | -E | -M | -MM | -fsyntax-only) link=no ;; esac
 done
-headers="-nostdinc -isystem \$here/include"
-case $compiler in *clang*) headers="-nostdlibinc -isystem \$here/include" ;; *) headers="\$headers -iwithprefix include" ;; esac
+case \$compiler in
+*clang*) headers="-nostdlibinc -isystem \$here/include" ;;
+*) headers="-nostdinc -isystem \$here/include -iwithprefix include" ;;
+esac
 flags="-fPIE -ftls-model=local-exec -fcf-protection=none -fno-stack-protector"
-[ \$link = yes ] || exec $compiler "\$@" \$headers \$flags
-exec $compiler "\$@" \$headers \$flags -nostdlib -static-pie "\$here/lib/rcrt1.o" -L"\$here/lib" \\
+[ \$link = yes ] || exec "\$compiler" "\$@" \$headers \$flags
+exec "\$compiler" "\$@" \$headers \$flags -nostdlib -static-pie "\$here/lib/rcrt1.o" -L"\$here/lib" \\
 	-Wl,--start-group -lc -lgcc -Wl,--end-group
 END
 	chmod +x "$native/bin/native-cc"
