@@ -283,14 +283,19 @@ struct LFIInvokeInfo {
 	struct LFIContext **ctx;
 	lfiptr target;
 	size_t stack_bytes; /**< of arguments that the psABI passes in memory; copied to the sandbox's stack */
+	uint32_t arg_regs;  /**< 0: all argument registers are passed on. LFI_INVOKE_COUNTED | integer registers | vector registers << 8: the others are cleared */
+	uint64_t stack_skip; /**< bit i: word i of the stack arguments is padding, and cleared */
+	uint64_t stack_tail; /**< bit i: of word i only the low 2 bytes are an argument's (the end of a long double) */
 };
+
+#define LFI_INVOKE_COUNTED 0x10000u
 
 LFI_API extern _Thread_local struct LFIInvokeInfo lfi_invoke_info;
 
 /**
  * Code that, called with the C convention of the target of lfi_invoke_info, calls it in the sandbox and
  * returns what it returns. When the call fails (LFI_ERR_FAULT, LFI_ERR_BUSY, …) it returns zeros and
- * lfi_errno() is set; it is LFI_OK after a call that succeeded.
+ * lfi_errno() is set; it is LFI_OK after a call that succeeded. It clears lfi_invoke_info.
  */
 LFI_API extern void *const lfi_trampoline_addr;
 

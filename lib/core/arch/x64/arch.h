@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x86-64: what entry.S and arch.c offer to the rest of core. Trusted.
+ */
+#ifndef CORE_ARCH_H
+#define CORE_ARCH_H
+
+#include <lfi/lfi_core.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#include "layout.h"
+
+#define ARCH_INT_REGS 6
+#define ARCH_FLOAT_REGS 8
+
+/*
+ * One entry into a sandbox, on the host's stack until it ends. The caller
+ * fills ctx, kind, and for a call target, sp, gpr and xmm; what is no
+ * argument is zero, for the sandbox sees it.
+ */
+struct Frame {
+	struct LFIContext *ctx;
+	uint64_t host_sp;
+	uint64_t gs;       /* the host's */
+	uint32_t mxcsr;    /* the host's */
+	uint16_t fcw;      /* the host's */
+	uint32_t kind;     /* FRAME_* */
+	uint32_t end;      /* END_* */
+	uint64_t target;   /* masked */
+	uint64_t sp;       /* of a call: points to the return address */
+	uint64_t gpr[ARCH_INT_REGS];
+	uint64_t xmm[ARCH_FLOAT_REGS][2];
+	uint64_t rax, rdx; /* results */
+	uint64_t xmm0[2], xmm1[2];
+
+	/* Not known to entry.S. */
+	struct Frame *prev;             /* of the context */
+	struct LFIContext *prev_thread; /* what the thread had entered before */
+	struct ArchSaved *saved;        /* of an outer entry that is in a runtime call */
+	uint64_t pad[4];
+};
+
+/* What a nested entry must give back to the runtime call that it interrupts. */
+struct ArchSaved {
+	struct LFIRegs regs;
+	uint64_t resume, resume_rsp;
+	uint32_t mxcsr;
+	uint16_t fcw;
+	uint8_t ymmh[16][16];
+	uint8_t zmm[32][64];
+	uint64_t mask[8];
+};
+
+/* Runs the frame's target until it ends; frame->end says how. */
+void arch_enter(struct Frame *frame);
+
+/* In the fault handler: where the thread was, as registers for struct LFIFault. */
+uint64_t arch_fault_pc(const ucontext_t *uc);
+void arch_fault_regs(const ucontext_t *uc, struct LFIRegs *regs);
+
+/* In the fault handler: let the thread go on at `pc`; or out of the sandbox, with END_FAULT. */
+void arch_fault_goto(ucontext_t *uc, uint64_t pc);
+void arch_fault_leave(ucontext_t *uc, struct LFIContext *ctx);
+extern const char arch_leave_fault[];
+
+/* 0, or -1 when the page cannot be written. */
+int arch_store64(uint64_t *dst, uint64_t value);
+
+/* Where to go on when `pc` faulted where a fault is an expected answer (copy_guarded and the like), or 0. */
+uint64_t arch_guard_fixup(uint64_t pc);
+
+/* The runtime-call table and the code that it points to: one of each per engine. */
+struct ArchStubs {
+	void *table;      /* two pages, shared: the table page and the copy for the sandbox's first page */
+	size_t pagesize;
+	void *code;
+};
+
+int arch_stubs_make(struct ArchStubs *stubs, size_t pagesize);
+void arch_stubs_free(struct ArchStubs *stubs);
+
+/* Map the table around `base`. 0, or an errno value. */
+int arch_table_map(const struct ArchStubs *stubs, uint64_t base, bool low);
+
+/* The code that x87_enter of entry.S calls. */
+void *arch_x87_scrub(const struct ArchStubs *stubs);
+
+/* LFI_CODE_* that this machine can do. */
+uint32_t arch_code_flags(void);
+
+/* Bits that entry.S wants to see in each box's code flags beside LFI_CODE_*. */
+uint32_t arch_code_always(void);
+
+/* 1 << LFI_CPU_* that this machine has. */
+uint64_t arch_cpu_features(void);
+
+/* Fill the page of callback entries. */
+void arch_callback_page(uint8_t *page, size_t size, unsigned bundle, bool single_thread);
+
+/* Whether the thread's gs base can be set without the kernel. Tests clear it. */
+extern bool arch_fsgsbase;
+
+/* Once per process, before anything is entered. */
+void arch_init(void);
+
+#endif

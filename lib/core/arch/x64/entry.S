@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every path between the host and sandboxed code. Trusted: a mistake is an escape or a leak.
+ *
+ *   I1  Sandboxed code starts with r14 = gs base = the box's base, r15 = the context, rsp in the sandbox, at an
+ *       address that C masked or that the verifier vouches for (L).
+ *   I2  Then no register holds host data that is no argument: general, vector and, when the box's code can read
+ *       them, upper halves, masks, x87 data, status and pointers. MXCSR and the x87 control word are the sandbox's.
+ *   I3  When host code runs, rsp is the host's, DF is clear, MXCSR, the x87 control word and gs are as arch_enter
+ *       found them, the x87 stack is empty with no exception pending, upper halves are clean.
+ *   I4  r15 is believed in all that sandboxed code calls: it cannot write it. Nothing is read through rsp, or
+ *       through any other register that it can write, but in the guarded copies, through a masked address.
+ *   I5  On the way in, the state is published before the gate is looked at, and the box's code flags are read
+ *       after that (box_gate_close relies on it).
+ */
+#include "layout.h"
+
+	.text
+
+/* gs base = %r11, on the host's stack. Changes r11 only. */
+	.macro set_gs
+	cmpb $0, arch_fsgsbase(%rip)
+	je 771f
+	wrgsbase %r11
+	jmp 772f
+771:	call set_gs_slow
+772:
+	.endm
+
+/* arch_prctl(ARCH_SET_GS, %r11), for kernels without FSGSBASE. */
+set_gs_slow:
+	pushq %rax
+	pushq %rcx
+	pushq %rdi
+	pushq %rsi
+	movl $158, %eax
+	movl $0x1001, %edi
+	movq %r11, %rsi
+	syscall
+	popq %rsi
+	popq %rdi
+	popq %rcx
+	popq %rax
+	ret
+
+/* arch_prctl(ARCH_GET_GS, %r11) */
+get_gs_slow:
+	pushq %rdi
+	movl $158, %eax
+	movl $0x1004, %edi
+	movq %r11, %rsi
+	syscall
+	popq %rdi
+	ret
+
+/* x87 for the host: stack empty, nothing pending, its control word. %r12d = code flags. Changes rax. */
+	.macro x87_leave fcw
+	testl $CODE_X87, %r12d
+	jz 773f
+	fnstsw %ax
+	testw %ax, %ax
+	jz 774f
+	fninit
+774:	emms
+	fldcw \fcw
+773:
+	.endm
+
+/* x87 for the sandbox: nothing of the host's, its control word. %r12d = code flags, %rbx = box. Changes rax. */
+	.macro x87_enter fcw
+	testl $CODE_X87, %r12d
+	jz 775f
+	call *BOX_X87_SCRUB(%rbx)
+	fldcw \fcw
+775:
+	.endm
+
+/* Upper parts of xmm0-15 become zero where the box's code could read them, and zmm16-31 and the masks. %r12d = code flags. */
+	.macro upper_scrub
+	testl $CODE_AVX | CODE_AVX512, %r12d
+	jz 776f
+	vzeroupper
+	testl $CODE_AVX512, %r12d
+	jz 776f
+	call avx512_scrub
+776:
+	.endm
+
+avx512_scrub:
+	.irp i, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	vpxord %zmm\i, %zmm\i, %zmm\i
+	.endr
+	.irp i, 0,1,2,3,4,5,6,7
+	kxorw %k\i, %k\i, %k\i
+	.endr
+	ret
+
+/* Publish that %r15 goes in, and wait while its box (%rbx) is closed (I5). Changes what C may change. */
+	.macro gate
+777:	movl $STATE_SANDBOX, CTX_STATE(%r15)
+	cmpl $0, BOX_GATE(%rbx)
+	je 778f
+	movq %r15, %rdi
+	call ctx_gate_wait
+	jmp 777b
+778:	movl BOX_CODE(%rbx), %r12d
+	.endm
+
+/*
+ * void arch_enter(struct Frame *frame). Returns when the frame has ended.
+ */
+	.globl arch_enter
+	.hidden arch_enter
+	.type arch_enter, @function
+arch_enter:
+	.cfi_startproc
+	pushq %rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbp, 0
+	pushq %rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbx, 0
+	pushq %r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r12, 0
+	pushq %r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r13, 0
+	pushq %r14
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r14, 0
+	pushq %r15
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r15, 0
+	subq $8, %rsp
+	.cfi_adjust_cfa_offset 8
+	movq %rsp, FRAME_HOST_SP(%rdi)
+	stmxcsr FRAME_MXCSR(%rdi)
+	fnstcw FRAME_FCW(%rdi)
+	movq FRAME_CTX(%rdi), %r15
+	movq %rdi, %rbp
+	cmpb $0, arch_fsgsbase(%rip)
+	je 1f
+	rdgsbase %rax
+	movq %rax, FRAME_GS(%rdi)
+	jmp 2f
+1:	leaq FRAME_GS(%rdi), %r11
+	call get_gs_slow
+2:	movq CTX_BOX(%r15), %rbx
+	cmpl $FRAME_RUN, FRAME_KIND(%rbp)
+	je resume
+
+	/* A call: arguments from the frame, all else zero. */
+	gate
+	x87_enter default_fcw(%rip)
+	ldmxcsr default_mxcsr(%rip)
+	movq BOX_BASE(%rbx), %r14
+	movq %r14, %r11
+	set_gs
+	upper_scrub
+	.irp i, 0,1,2,3,4,5,6,7
+	movups FRAME_XMM+16*\i(%rbp), %xmm\i
+	.endr
+	.irp i, 8,9,10,11,12,13,14,15
+	xorps %xmm\i, %xmm\i
+	.endr
+	movq FRAME_GPR(%rbp), %rdi
+	movq FRAME_GPR+8(%rbp), %rsi
+	movq FRAME_GPR+16(%rbp), %rdx
+	movq FRAME_GPR+24(%rbp), %rcx
+	movq FRAME_GPR+32(%rbp), %r8
+	movq FRAME_GPR+40(%rbp), %r9
+	movq FRAME_TARGET(%rbp), %r11
+	movq FRAME_SP(%rbp), %rsp
+	movl $8, %eax /* for functions with variable arguments: at most so many in vector registers */
+	xorl %r10d, %r10d
+	xorl %ebx, %ebx
+	xorl %r12d, %r12d
+	xorl %r13d, %r13d
+	xorl %ebp, %ebp
+	jmpq *%r11
+
+	/*
+	 * Into the sandbox with all of the context's registers, at CTX_RESUME: a run, or after a runtime call.
+	 * In: host stack, r15 = context, rbx = box.
+	 */
+resume:
+	gate
+	x87_enter CTX_FCW(%r15)
+	ldmxcsr CTX_MXCSR(%r15)
+	movq BOX_BASE(%rbx), %r14
+	movq %r14, %r11
+	set_gs
+	testl $CODE_AVX512, %r12d
+	jnz 3f
+	testl $CODE_AVX, %r12d
+	jnz 2f
+	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	movups CTX_REGS+REGS_XMM+16*\i(%r15), %xmm\i
+	.endr
+	jmp 4f
+2:
+	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	vmovups CTX_REGS+REGS_XMM+16*\i(%r15), %xmm\i
+	vinsertf128 $1, CTX_YMMH+16*\i(%r15), %ymm\i, %ymm\i
+	.endr
+	jmp 4f
+3:
+	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	vmovdqu64 CTX_ZMM+64*\i(%r15), %zmm\i
+	vinserti32x4 $0, CTX_REGS+REGS_XMM+16*\i(%r15), %zmm\i, %zmm\i
+	.endr
+	.irp i, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	vmovdqu64 CTX_ZMM+64*\i(%r15), %zmm\i
+	.endr
+	testl $CODE_MASK64, %r12d
+	jz 5f
+	.irp i, 0,1,2,3,4,5,6,7
+	kmovq CTX_MASK+8*\i(%r15), %k\i
+	.endr
+	jmp 4f
+5:
+	.irp i, 0,1,2,3,4,5,6,7
+	kmovw CTX_MASK+8*\i(%r15), %k\i
+	.endr
+4:	movq CTX_REGS+REGS_RAX(%r15), %rax
+	movq CTX_REGS+REGS_RCX(%r15), %rcx
+	movq CTX_REGS+REGS_RDX(%r15), %rdx
+	movq CTX_REGS+REGS_RBX(%r15), %rbx
+	movq CTX_REGS+REGS_RBP(%r15), %rbp
+	movq CTX_REGS+REGS_RSI(%r15), %rsi
+	movq CTX_REGS+REGS_RDI(%r15), %rdi
+	movq CTX_REGS+REGS_R8(%r15), %r8
+	movq CTX_REGS+REGS_R9(%r15), %r9
+	movq CTX_REGS+REGS_R10(%r15), %r10
+	movq CTX_REGS+REGS_R12(%r15), %r12
+	xorl %r13d, %r13d /* flags too are the host's until here */
+	movq CTX_REGS+REGS_R13(%r15), %r13
+	movq CTX_RESUME(%r15), %r11
+	movq CTX_RESUME_RSP(%r15), %rsp
+	jmpq *%r11
+
+/*
+ * Runtime calls. In: sandbox state; r11 = L, r15 = context; rcx may be changed.
+ * Each keeps all registers in the context, and resumes there.
+ */
+	.globl arch_entry_syscall, arch_entry_trap
+	.hidden arch_entry_syscall, arch_entry_trap
+arch_entry_trap:
+	movl $1, %ecx
+	jmp 1f
+arch_entry_syscall:
+	xorl %ecx, %ecx
+1:	movq %rax, CTX_REGS+REGS_RAX(%r15)
+	movq %rdx, CTX_REGS+REGS_RDX(%r15)
+	movq %rbx, CTX_REGS+REGS_RBX(%r15)
+	movq %rsp, CTX_REGS+REGS_RSP(%r15)
+	movq %rbp, CTX_REGS+REGS_RBP(%r15)
+	movq %rsi, CTX_REGS+REGS_RSI(%r15)
+	movq %rdi, CTX_REGS+REGS_RDI(%r15)
+	movq %r8, CTX_REGS+REGS_R8(%r15)
+	movq %r9, CTX_REGS+REGS_R9(%r15)
+	movq %r10, CTX_REGS+REGS_R10(%r15)
+	movq %r11, CTX_REGS+REGS_R11(%r15)
+	movq %r12, CTX_REGS+REGS_R12(%r15)
+	movq %r13, CTX_REGS+REGS_R13(%r15)
+	movq %r11, CTX_RESUME(%r15)
+	movq %rsp, CTX_RESUME_RSP(%r15)
+	movl %ecx, %r13d
+	movq %r11, CTX_REGS+REGS_RCX(%r15)
+	movl CTX_DEPTH(%r15), %eax
+	movq %r11, CTX_INSIDE(%r15,%rax,8)
+	movl $STATE_HOST, CTX_STATE(%r15)
+	movq CTX_FRAME(%r15), %rbp
+	movq FRAME_HOST_SP(%rbp), %rsp
+	cld
+	movq CTX_BOX(%r15), %rbx
+	movl BOX_CODE(%rbx), %r12d
+	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	movups %xmm\i, CTX_REGS+REGS_XMM+16*\i(%r15)
+	.endr
+	testl $CODE_AVX | CODE_AVX512, %r12d
+	jz 4f
+	testl $CODE_AVX512, %r12d
+	jnz 2f
+	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	vextractf128 $1, %ymm\i, CTX_YMMH+16*\i(%r15)
+	.endr
+	jmp 3f
+2:
+	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	vmovdqu64 %zmm\i, CTX_ZMM+64*\i(%r15)
+	.endr
+	testl $CODE_MASK64, %r12d
+	jz 5f
+	.irp i, 0,1,2,3,4,5,6,7
+	kmovq %k\i, CTX_MASK+8*\i(%r15)
+	.endr
+	jmp 3f
+5:
+	.irp i, 0,1,2,3,4,5,6,7
+	kmovw %k\i, CTX_MASK+8*\i(%r15)
+	.endr
+3:	vzeroupper
+4:	stmxcsr CTX_MXCSR(%r15)
+	ldmxcsr FRAME_MXCSR(%rbp)
+	testl $CODE_X87, %r12d
+	jz 6f
+	fnstcw CTX_FCW(%r15)
+6:	x87_leave FRAME_FCW(%rbp)
+	movq FRAME_GS(%rbp), %r11
+	set_gs
+	movq %r15, %rdi
+	testl %r13d, %r13d
+	jnz 7f
+	call ctx_syscall
+	testl %eax, %eax
+	jz resume
+	jmp 8f
+7:	call ctx_unknown_call
+8:
+	/* The frame has ended, and the host's state is in place. */
+	movq CTX_FRAME(%r15), %rbp
+	movq FRAME_HOST_SP(%rbp), %rsp
+	jmp leave
+
+/*
+ * Entry -32: a function that the host called returns, or sandboxed code calls the host back. r11 = L says which.
+ */
+	.globl arch_entry_return
+	.hidden arch_entry_return
+arch_entry_return:
+	movq %r11, %r10
+	subq CTX_RETURN(%r15), %r10
+	jnz callback
+	movq CTX_FRAME(%r15), %r10
+	cmpl $FRAME_CALL, FRAME_KIND(%r10)
+	jne arch_entry_trap
+	movq %rax, FRAME_RAX(%r10)
+	movq %rdx, FRAME_RDX(%r10)
+	movups %xmm0, FRAME_XMM0(%r10)
+	movups %xmm1, FRAME_XMM1(%r10)
+	movl $END_RETURN, FRAME_END(%r10)
+	jmp leave_sandbox
+
+/*
+ * The fault handler sends a thread here, with r15 = context and all else unknown.
+ */
+	.globl arch_leave_fault
+	.hidden arch_leave_fault
+arch_leave_fault:
+	movq CTX_FRAME(%r15), %r10
+	movl $END_FAULT, FRAME_END(%r10)
+
+	/* In: r15 = context, r10 = its frame; the sandbox's state. */
+leave_sandbox:
+	movl $STATE_HOST, CTX_STATE(%r15)
+	movq FRAME_HOST_SP(%r10), %rsp
+	cld
+	movq CTX_BOX(%r15), %rbx
+	movl BOX_CODE(%rbx), %r12d
+	testl $CODE_AVX | CODE_AVX512, %r12d
+	jz 1f
+	vzeroupper
+1:	ldmxcsr FRAME_MXCSR(%r10)
+	x87_leave FRAME_FCW(%r10)
+	movq FRAME_GS(%r10), %r11
+	set_gs
+	/* In: the host's stack and state. */
+leave:
+	addq $8, %rsp
+	.cfi_adjust_cfa_offset -8
+	popq %r15
+	.cfi_adjust_cfa_offset -8
+	popq %r14
+	.cfi_adjust_cfa_offset -8
+	popq %r13
+	.cfi_adjust_cfa_offset -8
+	popq %r12
+	.cfi_adjust_cfa_offset -8
+	popq %rbx
+	.cfi_adjust_cfa_offset -8
+	popq %rbp
+	.cfi_adjust_cfa_offset -8
+	ret
+
+/*
+ * A callback: r10 = L less that of entry 0; arguments by the psABI. rax, r10, r11 may be changed.
+ */
+callback:
+	.cfi_adjust_cfa_offset 56
+	testb $CALLBACK_ENTRY - 1, %r10b
+	jnz arch_entry_trap
+	shrq $5, %r10
+	cmpq $CALLBACK_ENTRIES, %r10
+	jae arch_entry_trap
+	movq CTX_BOX(%r15), %rax
+	movq BOX_CALLBACKS(%rax,%r10,8), %r10
+	testq %r10, %r10
+	jz arch_entry_trap
+
+	/* struct Callback on the host's stack: what the sandbox gets back. */
+	movq %rsp, CTX_REGS+REGS_RSP(%r15)
+	movq CTX_FRAME(%r15), %rax
+	movq FRAME_HOST_SP(%rax), %rax
+	subq $CB_SIZE, %rax
+	movq %rbx, CB_RBX(%rax)
+	movq %rbp, CB_RBP(%rax)
+	movq %r12, CB_R12(%rax)
+	movq %r13, CB_R13(%rax)
+	movq %rsp, CB_RSP(%rax)
+	movq %r11, CB_RESUME(%rax)
+	movq %rsp, %r14
+	movq %rax, %rsp
+	movq %r10, %r13
+	movl CTX_DEPTH(%r15), %eax
+	movq %r11, CTX_INSIDE(%r15,%rax,8)
+	movl $STATE_HOST, CTX_STATE(%r15)
+	cld
+	movq CTX_FRAME(%r15), %rbp
+	movq CTX_BOX(%r15), %rbx
+	movl BOX_CODE(%rbx), %r12d
+	stmxcsr CB_MXCSR(%rsp)
+	ldmxcsr FRAME_MXCSR(%rbp)
+	testl $CODE_AVX | CODE_AVX512, %r12d
+	jz 1f
+	vzeroupper
+1:	testl $CODE_X87, %r12d
+	jz 2f
+	fnstcw CB_FCW(%rsp)
+2:	x87_leave FRAME_FCW(%rbp)
+	movq FRAME_GS(%rbp), %r11
+	set_gs
+
+	/* The arguments on the sandbox's stack, above the return address, as far as they can be read (I4). */
+	subq $CALLBACK_STACK, %rsp
+	movl %r14d, %r14d
+	addq BOX_BASE(%rbx), %r14
+guard_callback:
+	.irp i, 0,1,2,3,4,5,6,7
+	movups 8+16*\i(%r14), %xmm8
+	movups %xmm8, 16*\i(%rsp)
+	.endr
+guard_callback_end:
+	movl $8, %eax
+	xorl %r10d, %r10d
+	callq *%r13
+
+	addq $CALLBACK_STACK, %rsp
+	cmpb $0, CTX_ENDING(%r15)
+	jne callback_ending
+	movq %rax, CB_RAX(%rsp)
+	movups %xmm0, CB_XMM0(%rsp)
+	gate
+	x87_enter CB_FCW(%rsp)
+	ldmxcsr CB_MXCSR(%rsp)
+	movq BOX_BASE(%rbx), %r14
+	movq %r14, %r11
+	set_gs
+	upper_scrub
+	movups CB_XMM0(%rsp), %xmm0
+	.irp i, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	xorps %xmm\i, %xmm\i
+	.endr
+	movq CB_RAX(%rsp), %rax
+	movq CB_RBX(%rsp), %rbx
+	movq CB_RBP(%rsp), %rbp
+	movq CB_R12(%rsp), %r12
+	movq CB_R13(%rsp), %r13
+	movq CB_RESUME(%rsp), %r11
+	movq CB_RSP(%rsp), %rsp
+	xorl %ecx, %ecx
+	xorl %edx, %edx
+	xorl %esi, %esi
+	xorl %edi, %edi
+	xorl %r8d, %r8d
+	xorl %r9d, %r9d
+	xorl %r10d, %r10d
+	jmpq *%r11
+
+callback_ending:
+	movq CTX_FRAME(%r15), %rbp
+	movl $END_EXIT, FRAME_END(%rbp)
+	movq FRAME_HOST_SP(%rbp), %rsp
+	jmp leave
+	.cfi_endproc
+	.size arch_enter, . - arch_enter
+
+/*
+ * lfi_trampoline: spills its arguments into a Frame and lets ctx_invoke do the call.
+ */
+	.type trampoline, @function
+	.globl arch_trampoline
+	.hidden arch_trampoline
+arch_trampoline:
+trampoline:
+	.cfi_startproc
+	pushq %rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbp, 0
+	movq %rsp, %rbp
+	.cfi_def_cfa_register rbp
+	subq $FRAME_SIZE, %rsp
+	movq %rdi, FRAME_GPR(%rsp)
+	movq %rsi, FRAME_GPR+8(%rsp)
+	movq %rdx, FRAME_GPR+16(%rsp)
+	movq %rcx, FRAME_GPR+24(%rsp)
+	movq %r8, FRAME_GPR+32(%rsp)
+	movq %r9, FRAME_GPR+40(%rsp)
+	.irp i, 0,1,2,3,4,5,6,7
+	movups %xmm\i, FRAME_XMM+16*\i(%rsp)
+	.endr
+	movq %rsp, %rdi
+	leaq 16(%rbp), %rsi
+	call ctx_invoke
+	movq FRAME_RAX(%rsp), %rax
+	movq FRAME_RDX(%rsp), %rdx
+	movups FRAME_XMM0(%rsp), %xmm0
+	movups FRAME_XMM1(%rsp), %xmm1
+	leave
+	.cfi_def_cfa rsp, 8
+	ret
+	.cfi_endproc
+	.size trampoline, . - trampoline
+
+/*
+ * size_t copy_guarded(void *dst, const void *src, size_t size): what is left when a page faults.
+ */
+	.globl copy_guarded
+	.hidden copy_guarded
+	.type copy_guarded, @function
+copy_guarded:
+	.cfi_startproc
+	movq %rdx, %rcx
+	cmpq $64, %rdx
+	jae guard_rep
+	shrq $3, %rcx
+	jz 2f
+guard_words:
+1:	movq (%rsi), %rax
+	movq %rax, (%rdi)
+	addq $8, %rsi
+	addq $8, %rdi
+	subq $8, %rdx
+	decq %rcx
+	jnz 1b
+2:	testq %rdx, %rdx
+	jz guard_words_end
+3:	movb (%rsi), %al
+	movb %al, (%rdi)
+	incq %rsi
+	incq %rdi
+	decq %rdx
+	jnz 3b
+guard_words_end:
+	movq %rdx, %rax
+	ret
+guard_rep:
+	rep movsb
+guard_rep_end:
+	movq %rcx, %rax
+	ret
+	.cfi_endproc
+	.size copy_guarded, . - copy_guarded
+
+/*
+ * int arch_store64(uint64_t *dst, uint64_t value): 0, or -1 when the page cannot be written.
+ */
+	.globl arch_store64
+	.hidden arch_store64
+	.type arch_store64, @function
+arch_store64:
+	.cfi_startproc
+guard_store:
+	movq %rsi, (%rdi)
+guard_store_end:
+	xorl %eax, %eax
+	ret
+store_fault:
+	movl $-1, %eax
+	ret
+	.cfi_endproc
+	.size arch_store64, . - arch_store64
+
+/* ssize_t strnlen_guarded(const char *s, size_t max) */
+	.globl strnlen_guarded
+	.hidden strnlen_guarded
+	.type strnlen_guarded, @function
+strnlen_guarded:
+	.cfi_startproc
+	xorl %eax, %eax
+guard_strnlen:
+1:	cmpq %rsi, %rax
+	jae 2f
+	cmpb $0, (%rdi,%rax)
+	je 2f
+	incq %rax
+	jmp 1b
+guard_strnlen_end:
+2:	ret
+strnlen_fault:
+	movq $-1, %rax
+	ret
+	.cfi_endproc
+	.size strnlen_guarded, . - strnlen_guarded
+
+	.section .rodata
+	.balign 8
+default_mxcsr:
+	.long MXCSR_DEFAULT
+default_fcw:
+	.word FCW_DEFAULT
+
+/* Rows: first instruction, end, where to go on. See arch_guard_fixup. */
+	.section .data.rel.ro, "aw"
+	.balign 8
+	.globl arch_guards
+	.hidden arch_guards
+arch_guards:
+	.quad guard_callback, guard_callback_end, guard_callback_end
+	.quad guard_words, guard_words_end, guard_words_end
+	.quad guard_rep, guard_rep_end, guard_rep_end
+	.quad guard_store, guard_store_end, store_fault
+	.quad guard_strnlen, guard_strnlen_end, strnlen_fault
+	.quad 0, 0, 0
+
+	.globl lfi_trampoline_addr
+	.type lfi_trampoline_addr, @object
+	.size lfi_trampoline_addr, 8
+lfi_trampoline_addr:
+	.quad arch_trampoline
+
+	.section .note.GNU-stack, "", @progbits

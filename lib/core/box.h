@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The structs of core and the calls between its files. Trusted.
+ */
+#ifndef CORE_BOX_H
+#define CORE_BOX_H
+
+#include <lfi/lfi_core.h>
+#include <lfi/lfi_verify.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "arch.h"
+#include "boxmap.h"
+#include "core.h"
+#include "pages.h"
+
+/* Constants of scheme section 1, in bytes. */
+#define BOX_SIZE ((uint64_t) 1 << 32)
+#define GUARD_SPAN ((uint64_t) 262144)
+
+/* Entries into one context that may be pending at a time: bounds what a sandbox can make the host's stack hold. */
+#define DEPTH_MAX 64
+
+struct LFIEngine {
+	struct LFIOptions opts;
+	pthread_mutex_t lock; /* boxes, map */
+	struct BoxMap map;
+	struct ArchStubs stubs;
+	size_t nboxes;
+	uint32_t assumed_code; /* what unverified code is taken to do */
+	_Atomic(LFISysHandler) handler;
+	_Atomic(LFICloneFn) clone_cb;
+	void *user;
+};
+
+struct LFIBox {
+	/* Offsets known to entry.S. */
+	uint64_t base;
+	_Atomic uint32_t code; /* enum LFICodeFlags of what was loaded */
+	_Atomic uint32_t gate; /* not 0: nobody goes from the host to sandboxed code; see box_gate_close */
+	void *x87_scrub;       /* code that clears the x87 state, in the stub page */
+	_Atomic(void *) callbacks[CALLBACK_ENTRIES];
+
+	struct LFIEngine *engine;
+	pthread_mutex_t lock;      /* everything below, and who may change mappings */
+	struct PageMap pages;
+	struct LFIContext *contexts;
+	uint64_t cpu;
+	lfiptr origin;
+	void *user;
+	_Atomic uint64_t callback_page; /* 0 until mapped; written under the lock */
+	bool callbacks_ready;
+	_Atomic uintptr_t runner;  /* single-thread engines: the thread whose context executes, else 0 */
+	uint32_t runner_depth;     /* entries of that thread; written by it */
+};
+
+struct LFIContext {
+	/* r15 points here. Offsets known to entry.S. */
+	uint64_t reserved;
+	struct LFIContext *self;
+	_Atomic uint64_t tp;
+	struct LFIBox *box;
+	struct Frame *frame;      /* the innermost entry, NULL when not entered */
+	_Atomic uint32_t depth;   /* how many there are */
+	_Atomic uint32_t state;   /* STATE_*: written by the thread that entered, read by box_gate_close */
+	uint64_t resume;          /* L of the last runtime call, as the verifier saw it */
+	uint64_t resume_rsp;      /* rsp then */
+	uint64_t return_l;        /* L of the return stub; ~0 when there is none */
+	uint32_t mxcsr;           /* the sandbox's, during a runtime call */
+	uint16_t fcw;
+	bool ending;              /* lfi_ctx_exit was called */
+	struct LFIRegs regs;
+	uint8_t ymmh[16][16];     /* upper halves, during a runtime call */
+	uint8_t zmm[32][64];      /* all of AVX-512, during a runtime call */
+	uint64_t mask[8];
+	_Atomic uint64_t inside[DEPTH_MAX + 1]; /* L of the runtime call or callback that each depth is in */
+
+	_Atomic uintptr_t owner;  /* the thread that entered, else 0 */
+	int exit_code;
+	bool faulted;
+	struct LFIFault fault;
+	void *user;
+	struct LFIContext *next, **link; /* box->contexts */
+};
+
+/* What a thread knows; initial-exec, for the fault handler reads it. */
+struct Thread {
+	struct LFIContext *cur; /* the context entered last */
+	bool ready;             /* thread_ready has run */
+};
+extern _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")));
+
+/* A number for the calling thread, never 0. */
+static inline uintptr_t
+thread_id(void)
+{
+	return (uintptr_t) &thread_self;
+}
+
+/* Whether this is a signal handler that interrupted sandboxed code, or its entry or exit. */
+static inline bool
+thread_interrupted(void)
+{
+	return thread_self.cur && atomic_load_explicit(&thread_self.cur->state, memory_order_relaxed) == STATE_SANDBOX;
+}
+
+static inline lfiptr
+box_min(const struct LFIBox *box)
+{
+	return box->base + GUARD_SPAN;
+}
+
+static inline lfiptr
+box_max(const struct LFIBox *box)
+{
+	return box->base + BOX_SIZE - GUARD_SPAN;
+}
+
+/* `addr` made an address in the sandbox. */
+static inline uint64_t
+box_mask(const struct LFIBox *box, uint64_t addr)
+{
+	return box->base + (uint32_t) addr;
+}
+
+/* As box_mask, and rounded down to a bundle: what a masked jump does. */
+static inline uint64_t
+box_mask_entry(const struct LFIBox *box, uint64_t addr)
+{
+	return box->base + ((uint32_t) addr & ~(box->engine->opts.bundle - 1));
+}
+
+/*
+ * Stop everyone at the border: afterwards, and until box_gate_open, no context goes from the host into sandboxed
+ * code. False, with the gate open, when a context executes right now. The box's lock is held.
+ */
+bool box_gate_close(struct LFIBox *box);
+void box_gate_open(struct LFIBox *box);
+
+/* Whether a runtime call or callback that is pending has its L in [addr, addr + size). The gate is closed. */
+bool box_inside(struct LFIBox *box, lfiptr addr, size_t size);
+
+/* Single-thread engines: make the calling thread the one that executes in the box. False when another does. */
+bool box_runner_take(struct LFIBox *box);
+void box_runner_give(struct LFIBox *box);
+
+/* Verify `code` and map it at a free place. The lock is held. 0, or -1 with the error set. */
+int box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out);
+
+/* Push and pop an entry of the calling thread. frame_push fails with the error set. */
+int frame_push(struct LFIContext *ctx, struct Frame *frame);
+void frame_pop(struct LFIContext *ctx, struct Frame *frame);
+
+/* The error of a frame that has not ended as wanted, from frame->end and ctx->fault. Returns -1. */
+int frame_error(struct LFIContext *ctx, const struct Frame *frame);
+
+/* Fill a call's stack, return address and entries of the frame. 0, or -1 with the error set. */
+int frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes);
+
+/* Called by entry.S. A result that is not 0 ends the frame. */
+int ctx_syscall(struct LFIContext *ctx);
+int ctx_unknown_call(struct LFIContext *ctx);
+void ctx_gate_wait(struct LFIContext *ctx);
+void ctx_invoke(struct Frame *frame, const void *stack);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Contexts: threads of execution in a box, and the entries ("frames") that are pending in one. Trusted.
+ *
+ *   I1  One thread at a time has entered a context: the owner.                               own
+ *   I2  Entries nest: a new one starts only while the thread's innermost one is in host
+ *       code, so everything that it interrupts can be given back.                            frame_push, frame_pop
+ *   I3  Where sandboxed code goes on after a runtime call is the L of that call, or what
+ *       the handler chose, masked; likewise rsp.                                             ctx_syscall
+ */
+#include "box.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "options.h"
+#include "os/os.h"
+
+_Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")));
+
+/* ---- Making and freeing ---- */
+
+struct LFIContext *
+lfi_ctx_new(struct LFIBox *box, void *user)
+{
+	struct LFIContext *ctx = calloc(1, sizeof *ctx);
+
+	if (!ctx) {
+		error_set(LFI_ERR_NOMEM, "no memory for a context");
+		return NULL;
+	}
+	ctx->self = ctx;
+	ctx->box = box;
+	ctx->user = user;
+	ctx->mxcsr = MXCSR_DEFAULT;
+	ctx->fcw = FCW_DEFAULT;
+	pthread_mutex_lock(&box->lock);
+	ctx->next = box->contexts;
+	ctx->link = &box->contexts;
+	if (ctx->next)
+		ctx->next->link = &ctx->next;
+	box->contexts = ctx;
+	pthread_mutex_unlock(&box->lock);
+	return ctx;
+}
+
+void
+lfi_ctx_free(struct LFIContext *ctx)
+{
+	if (!ctx)
+		return;
+	if (atomic_load(&ctx->owner)) {
+		error_set(LFI_ERR_BUSY, "the context is entered: it cannot be freed");
+		return;
+	}
+	pthread_mutex_lock(&ctx->box->lock);
+	*ctx->link = ctx->next;
+	if (ctx->next)
+		ctx->next->link = ctx->link;
+	pthread_mutex_unlock(&ctx->box->lock);
+	free(ctx);
+}
+
+struct LFIRegs *
+lfi_ctx_regs(struct LFIContext *ctx)
+{
+	return &ctx->regs;
+}
+
+void *
+lfi_ctx_data(struct LFIContext *ctx)
+{
+	return ctx->user;
+}
+
+struct LFIBox *
+lfi_ctx_box(struct LFIContext *ctx)
+{
+	return ctx->box;
+}
+
+lfiptr
+lfi_ctx_tp(struct LFIContext *ctx)
+{
+	return atomic_load_explicit(&ctx->tp, memory_order_relaxed);
+}
+
+void
+lfi_ctx_set_tp(struct LFIContext *ctx, lfiptr tp)
+{
+	atomic_store_explicit(&ctx->tp, tp, memory_order_relaxed);
+}
+
+struct LFIContext *
+lfi_cur_ctx(void)
+{
+	return thread_self.cur;
+}
+
+/* ---- Entries ---- */
+
+/* I1. */
+static int
+own(struct LFIContext *ctx)
+{
+	uintptr_t none = 0, self = thread_id();
+
+	if (atomic_load_explicit(&ctx->owner, memory_order_relaxed) == self)
+		return 0;
+	if (!atomic_compare_exchange_strong(&ctx->owner, &none, self))
+		return error_set(LFI_ERR_BUSY, "the context is entered by another thread");
+	return 0;
+}
+
+static void
+disown(struct LFIContext *ctx)
+{
+	if (atomic_load_explicit(&ctx->depth, memory_order_relaxed) == 0)
+		atomic_store_explicit(&ctx->owner, 0, memory_order_release);
+}
+
+/* What the pending runtime call or callback needs when the entry has ended. NULL when out of memory. */
+static struct ArchSaved *
+save(struct LFIContext *ctx)
+{
+	struct ArchSaved *saved = malloc(sizeof *saved);
+
+	if (!saved) {
+		error_set(LFI_ERR_NOMEM, "no memory for a nested entry");
+		return NULL;
+	}
+	saved->regs = ctx->regs;
+	saved->resume = ctx->resume;
+	saved->resume_rsp = ctx->resume_rsp;
+	saved->mxcsr = ctx->mxcsr;
+	saved->fcw = ctx->fcw;
+	memcpy(saved->ymmh, ctx->ymmh, sizeof saved->ymmh);
+	memcpy(saved->zmm, ctx->zmm, sizeof saved->zmm);
+	memcpy(saved->mask, ctx->mask, sizeof saved->mask);
+	return saved;
+}
+
+static void
+restore(struct LFIContext *ctx, struct ArchSaved *saved)
+{
+	ctx->regs = saved->regs;
+	ctx->resume = saved->resume;
+	ctx->resume_rsp = saved->resume_rsp;
+	ctx->mxcsr = saved->mxcsr;
+	ctx->fcw = saved->fcw;
+	memcpy(ctx->ymmh, saved->ymmh, sizeof saved->ymmh);
+	memcpy(ctx->zmm, saved->zmm, sizeof saved->zmm);
+	memcpy(ctx->mask, saved->mask, sizeof saved->mask);
+	free(saved);
+}
+
+int
+frame_push(struct LFIContext *ctx, struct Frame *frame)
+{
+	uint32_t depth;
+
+	if (!thread_self.ready && os_thread_ready() < 0)
+		return -1;
+	if (thread_interrupted())
+		return error_set(LFI_ERR_BUSY, "a signal handler that interrupted sandboxed code cannot enter a sandbox");
+	if (own(ctx) < 0)
+		return -1;
+	depth = atomic_load_explicit(&ctx->depth, memory_order_relaxed);
+	if (depth == DEPTH_MAX) {
+		error_set(LFI_ERR_LIMIT, "the context is entered %d times already", DEPTH_MAX);
+		return -1;
+	}
+	frame->saved = NULL;
+	if (depth > 0 && !(frame->saved = save(ctx)))
+		return -1;
+	if (!box_runner_take(ctx->box)) {
+		error_set(LFI_ERR_BUSY, "another thread executes in the sandbox, which is single-threaded");
+		free(frame->saved);
+		disown(ctx);
+		return -1;
+	}
+	frame->ctx = ctx;
+	frame->end = END_NONE;
+	frame->prev = ctx->frame;
+	frame->prev_thread = thread_self.cur;
+	ctx->frame = frame;
+	thread_self.cur = ctx;
+	atomic_store_explicit(&ctx->state, STATE_HOST, memory_order_relaxed);
+	atomic_store_explicit(&ctx->depth, depth + 1, memory_order_relaxed);
+	return 0;
+}
+
+void
+frame_pop(struct LFIContext *ctx, struct Frame *frame)
+{
+	uint32_t depth = atomic_load_explicit(&ctx->depth, memory_order_relaxed) - 1;
+
+	if (frame->saved)
+		restore(ctx, frame->saved);
+	/* The run that was to end has ended; so have calls with no run around them. */
+	if (frame->kind == FRAME_RUN || depth == 0)
+		ctx->ending = false;
+	ctx->frame = frame->prev;
+	thread_self.cur = frame->prev_thread;
+	atomic_store_explicit(&ctx->state, depth ? STATE_HOST : STATE_OUT, memory_order_relaxed);
+	atomic_store_explicit(&ctx->depth, depth, memory_order_relaxed);
+	box_runner_give(ctx->box);
+	disown(ctx);
+}
+
+int
+frame_error(struct LFIContext *ctx, const struct Frame *frame)
+{
+	const struct LFIFault *fault = &ctx->fault;
+
+	if (frame->end == END_EXIT)
+		return error_set(LFI_ERR_INTERRUPTED, "the call was ended by lfi_ctx_exit with code %d", ctx->exit_code);
+	if (fault->signal == SIGSYS)
+		return error_set(LFI_ERR_FAULT, "sandboxed code made a call at %#llx that nothing serves",
+		    (unsigned long long) fault->pc);
+	return error_set(LFI_ERR_FAULT, "sandboxed code trapped at %#llx: %s, address %#llx", (unsigned long long) fault->pc,
+	    fault->signal == SIGSEGV  ? "SIGSEGV"
+	    : fault->signal == SIGBUS ? "SIGBUS"
+	    : fault->signal == SIGILL ? "SIGILL"
+	    : fault->signal == SIGFPE ? "SIGFPE"
+				      : "SIGTRAP",
+	    (unsigned long long) fault->address);
+}
+
+/* ---- Running ---- */
+
+int
+lfi_ctx_run(struct LFIContext *ctx, lfiptr entry)
+{
+	struct Frame frame = {.kind = FRAME_RUN};
+	struct LFIBox *box = ctx->box;
+	int code;
+
+	if (!lfi_box_ptrvalid(box, entry, 1))
+		return error_set(LFI_ERR_RANGE, "the entry %#llx is not in the sandbox", (unsigned long long) entry);
+	if (frame_push(ctx, &frame) < 0)
+		return -1;
+	ctx->resume = box_mask_entry(box, entry);
+	ctx->resume_rsp = box_mask(box, ctx->regs.rsp);
+	ctx->mxcsr = MXCSR_DEFAULT;
+	ctx->fcw = FCW_DEFAULT;
+	arch_enter(&frame);
+	code = ctx->exit_code;
+	if (frame.end == END_EXIT)
+		lfi_error_clear();
+	else
+		code = frame_error(ctx, &frame);
+	frame_pop(ctx, &frame);
+	return code;
+}
+
+void
+lfi_ctx_exit(struct LFIContext *ctx, int code)
+{
+	if (!ctx->frame)
+		return;
+	ctx->exit_code = code;
+	ctx->ending = true;
+}
+
+/* ---- Runtime calls ---- */
+
+/* A call that nothing serves is a fault. */
+static int
+unserved(struct LFIContext *ctx)
+{
+	ctx->fault = (struct LFIFault) {.signal = SIGSYS, .pc = ctx->resume, .regs = ctx->regs};
+	ctx->faulted = true;
+	ctx->frame->end = END_FAULT;
+	return 1;
+}
+
+int
+ctx_syscall(struct LFIContext *ctx)
+{
+	LFISysHandler handler = atomic_load_explicit(&ctx->box->engine->handler, memory_order_acquire);
+
+	if (!handler)
+		return unserved(ctx);
+	handler(ctx);
+	if (ctx->ending) {
+		ctx->frame->end = END_EXIT;
+		return 1;
+	}
+	if (ctx->regs.r11 != ctx->resume)
+		ctx->resume = box_mask_entry(ctx->box, ctx->regs.r11);
+	if (ctx->regs.rsp != ctx->resume_rsp)
+		ctx->resume_rsp = box_mask(ctx->box, ctx->regs.rsp);
+	return 0;
+}
+
+int
+ctx_unknown_call(struct LFIContext *ctx)
+{
+	return unserved(ctx);
+}
+
+void
+ctx_gate_wait(struct LFIContext *ctx)
+{
+	atomic_store(&ctx->state, STATE_HOST);
+	/* Who closed the gate holds the lock. */
+	pthread_mutex_lock(&ctx->box->lock);
+	pthread_mutex_unlock(&ctx->box->lock);
+}
+
+/* ---- Faults ---- */
+
+int
+lfi_ctx_fault_sized(struct LFIContext *ctx, struct LFIFault *out, size_t size)
+{
+	if (!ctx->faulted)
+		return error_set(LFI_ERR_NOTFOUND, "the context has not trapped");
+	options_give(out, size, &ctx->fault, sizeof ctx->fault);
+	return 0;
+}

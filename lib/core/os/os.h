@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host's kernel as core uses it. Functions that can fail return 0 or an
+ * errno value, and pointers through `out`. Trusted.
+ */
+#ifndef CORE_OS_H
+#define CORE_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Inaccessible address space of the kernel's choice. */
+int os_reserve(size_t size, void **out);
+
+/* Replace what is there by inaccessible address space. */
+int os_unuse(uint64_t addr, size_t size);
+
+/* Give address space back to the host. */
+void os_release(void *addr, size_t size);
+
+/* Pages at exactly `addr`, or of the kernel's choice when that is 0. prot and flags are LFI_*; fd is -1 for anonymous ones. */
+int os_map(uint64_t addr, size_t size, int prot, int flags, int fd, off_t off, void **out);
+
+int os_protect(uint64_t addr, size_t size, int prot);
+
+/* Move pages, replacing what is at `to`. */
+int os_move(void *from, size_t size, uint64_t to);
+
+/* Make a second mapping of shared pages at `to`, replacing what is there. */
+int os_duplicate(void *from, size_t size, uint64_t to);
+
+/* Pages that can be duplicated, read-write. */
+int os_shareable(size_t size, void **out);
+
+/* A read-write page at an address that cannot be guessed. */
+int os_random_page(size_t size, void **out);
+
+/* Whether os_barrier works here. Once per process. */
+bool os_barrier_init(void);
+
+/* After it, each thread of the process has passed a full memory barrier. */
+void os_barrier(void);
+
+size_t os_pagesize(void);
+
+/* Signal handlers for faults, counted: installed with the first engine, taken back with the last. */
+int os_signals_take(void);
+void os_signals_give(void);
+
+/* An alternate signal stack and unblocked fault signals for the calling thread. 0, or -1 with the error set. */
+int os_thread_ready(void);
+
+#endif

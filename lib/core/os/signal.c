@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults. Sandboxed code that traps, and guarded copies that meet an unmapped page, raise a signal; this file turns
+ * the first into the end of the entry and the second into a short copy, and passes everything else on to whoever
+ * handled the signal before. Linux. Trusted.
+ *
+ *   I1  A fault is ours only when the processor raised it, at a pc inside the box of the context that the thread
+ *       entered last, while that context executes; or at a pc inside a guarded copy.
+ *   I2  Nothing else changes: previous handlers run with the mask that they asked for, and a default action is
+ *       the default action.
+ *   I3  No signal handler runs on a sandbox's stack: each thread that enters a sandbox has an alternate stack,
+ *       and handlers that were installed before the first engine are told to use it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "box.h"
+#include "error.h"
+#include "os/os.h"
+
+#define STACK_SIZE ((size_t) 64 * 1024)
+
+static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+#define NFAULTS (sizeof fault_signals / sizeof fault_signals[0])
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static size_t users;
+static struct sigaction previous[NFAULTS];
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t stack_key;
+static int key_error;
+
+/* ---- What is not ours ---- */
+
+/* The disposition is what it was before us, and the signal is on its way again. */
+static void
+default_action(int sig, siginfo_t *info)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+
+	sigaction(sig, &dfl, NULL);
+	/* A fault comes again by itself. A trap has passed its instruction, and what a process sent is gone. */
+	if (sig == SIGTRAP || info->si_code <= 0)
+		syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), sig, info);
+}
+
+static void
+pass_on(int sig, siginfo_t *info, void *uc)
+{
+	struct sigaction *prev = NULL, old;
+	sigset_t mask, before;
+
+	for (size_t i = 0; i < NFAULTS; i++)
+		if (fault_signals[i] == sig)
+			prev = &previous[i];
+	old = *prev;
+	if (old.sa_handler == SIG_IGN && info->si_code <= 0)
+		return;
+	/* The kernel does not ignore a fault either. */
+	if (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN) {
+		default_action(sig, info);
+		return;
+	}
+	if (old.sa_flags & (int) SA_RESETHAND)
+		prev->sa_handler = SIG_DFL;
+	mask = ((ucontext_t *) uc)->uc_sigmask;
+	for (int s = 1; s < NSIG; s++)
+		if (sigismember(&old.sa_mask, s) == 1)
+			sigaddset(&mask, s);
+	if (!(old.sa_flags & SA_NODEFER))
+		sigaddset(&mask, sig);
+	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	if (old.sa_flags & SA_SIGINFO)
+		old.sa_sigaction(sig, info, uc);
+	else
+		old.sa_handler(sig);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* ---- What is ours ---- */
+
+/* Whether si_addr means something. */
+static bool
+has_address(int sig, const siginfo_t *info)
+{
+	return (sig == SIGSEGV || sig == SIGBUS) && info->si_code != SI_KERNEL;
+}
+
+/* I1. */
+static struct LFIContext *
+faulting_context(int sig, const siginfo_t *info, uint64_t pc)
+{
+	struct LFIContext *ctx = thread_self.cur;
+
+	if (!ctx || atomic_load_explicit(&ctx->state, memory_order_relaxed) != STATE_SANDBOX)
+		return NULL;
+	if (info->si_code <= 0 || (sig == SIGBUS && info->si_code == BUS_MCEERR_AO))
+		return NULL;
+	return pc - ctx->box->base < BOX_SIZE ? ctx : NULL;
+}
+
+static void
+on_fault(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	uint64_t pc = arch_fault_pc(uc);
+	uint64_t fixup = info->si_code > 0 && (sig == SIGSEGV || sig == SIGBUS) ? arch_guard_fixup(pc) : 0;
+	struct LFIContext *ctx;
+	int err = errno;
+
+	if (fixup) {
+		arch_fault_goto(uc, fixup);
+	} else if ((ctx = faulting_context(sig, info, pc))) {
+		ctx->fault.signal = sig;
+		ctx->fault.code = info->si_code;
+		ctx->fault.address = has_address(sig, info) ? (uint64_t) info->si_addr : 0;
+		ctx->fault.pc = pc;
+		arch_fault_regs(uc, &ctx->fault.regs);
+		ctx->faulted = true;
+		arch_fault_leave(uc, ctx);
+	} else {
+		pass_on(sig, info, uc);
+	}
+	errno = err;
+}
+
+/* ---- Installing ---- */
+
+/* I3, for handlers that are there already. */
+static void
+move_handlers(void)
+{
+	struct sigaction action;
+
+	for (int sig = 1; sig < NSIG; sig++) {
+		if (sigaction(sig, NULL, &action) < 0 || (action.sa_flags & SA_ONSTACK))
+			continue;
+		if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
+			continue;
+		action.sa_flags |= SA_ONSTACK;
+		sigaction(sig, &action, NULL);
+	}
+}
+
+/* Put back what was there, unless somebody has put something else there since. */
+static void
+uninstall(size_t n)
+{
+	struct sigaction now;
+
+	for (size_t i = 0; i < n; i++)
+		if (sigaction(fault_signals[i], NULL, &now) == 0 && now.sa_sigaction == on_fault)
+			sigaction(fault_signals[i], &previous[i], NULL);
+}
+
+static int
+install(void)
+{
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction now;
+
+	move_handlers();
+	for (size_t i = 0; i < NFAULTS; i++) {
+		/* Still ours, below somebody who chained to us: what was before us is known. */
+		if (sigaction(fault_signals[i], NULL, &now) == 0 && now.sa_sigaction == on_fault)
+			continue;
+		previous[i] = now;
+		if (sigaction(fault_signals[i], &action, NULL) < 0) {
+			uninstall(i);
+			return error_set_os(LFI_ERR_OS, errno, "cannot handle signal %d", fault_signals[i]);
+		}
+	}
+	return 0;
+}
+
+int
+os_signals_take(void)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&lock);
+	if (users == 0)
+		r = install();
+	if (r == 0)
+		users++;
+	pthread_mutex_unlock(&lock);
+	return r;
+}
+
+void
+os_signals_give(void)
+{
+	pthread_mutex_lock(&lock);
+	if (--users == 0)
+		uninstall(NFAULTS);
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---- Threads ---- */
+
+/* At a thread's end. */
+static void
+drop_stack(void *stack)
+{
+	const stack_t none = {.ss_flags = SS_DISABLE};
+	stack_t now;
+
+	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == stack)
+		sigaltstack(&none, NULL);
+	munmap((char *) stack - STACK_SIZE, 2 * STACK_SIZE);
+}
+
+static void
+make_key(void)
+{
+	key_error = pthread_key_create(&stack_key, drop_stack);
+}
+
+/* A stack above as much inaccessible space. */
+static int
+make_stack(void)
+{
+	stack_t stack = {.ss_size = STACK_SIZE};
+	char *pages;
+
+	pthread_once(&key_once, make_key);
+	if (key_error)
+		return error_set_os(LFI_ERR_NOMEM, key_error, "cannot keep track of signal stacks");
+	pages = mmap(NULL, 2 * STACK_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pages == MAP_FAILED)
+		return error_set_os(LFI_ERR_NOMEM, errno, "no memory for a signal stack");
+	stack.ss_sp = pages + STACK_SIZE;
+	if (mprotect(stack.ss_sp, STACK_SIZE, PROT_READ | PROT_WRITE) < 0 ||
+	    pthread_setspecific(stack_key, stack.ss_sp) != 0 || sigaltstack(&stack, NULL) < 0) {
+		error_set_os(LFI_ERR_NOMEM, errno, "no memory for a signal stack");
+		pthread_setspecific(stack_key, NULL);
+		munmap(pages, 2 * STACK_SIZE);
+		return -1;
+	}
+	return 0;
+}
+
+int
+os_thread_ready(void)
+{
+	stack_t now;
+	sigset_t faults;
+
+	if (sigaltstack(NULL, &now) < 0)
+		return error_set_os(LFI_ERR_OS, errno, "cannot ask for the signal stack");
+	if ((now.ss_flags & SS_DISABLE) && make_stack() < 0)
+		return -1;
+	/* A fault whose signal is blocked kills the process, whoever handles it. */
+	sigemptyset(&faults);
+	for (size_t i = 0; i < NFAULTS; i++)
+		sigaddset(&faults, fault_signals[i]);
+	pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
+	thread_self.ready = true;
+	return 0;
+}
