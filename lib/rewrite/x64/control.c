@@ -128,6 +128,51 @@ control_jcc(struct Emit *e, struct Insn *insn)
 		emit_insn(e, insn);
 }
 
+static bool
+is_debug_label(struct Str name)
+{
+	static const char *const prefixes[] = {".LVL", ".LBB", ".LBE", ".LBI", ".LFE", ".LEHE", ".Ltmp", ".Lfunc_end"};
+
+	for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+		if (str_starts(name, prefixes[i]))
+			return true;
+	return false;
+}
+
+/* Whether the function ends with the call: then it does not return. */
+static bool
+ends_function(struct Emit *e, size_t index)
+{
+	const struct Source *source = &e->unit->source;
+
+	for (size_t i = index + 1; i < source->count; i++) {
+		const struct Statement *st = &source->statements[i];
+
+		if (st->kind == ST_DIRECTIVE && (str_is(st->name, ".cfi_endproc") || str_is(st->name, ".size")))
+			return true;
+		if (st->kind == ST_INSTRUCTION || st->kind == ST_ASSIGN || !st->exec ||
+		    (st->kind == ST_LABEL && !is_debug_label(st->name)))
+			return false;
+	}
+	return false;
+}
+
+/* What a call that never returns would return to need not be aligned. */
+static bool
+never_returns(struct Emit *e, const struct Insn *insn, struct Str name)
+{
+	static const char *const names[] = {"abort", "exit", "_exit", "_Exit", "__assert_fail", "longjmp", "_longjmp",
+	    "siglongjmp", "__stack_chk_fail", "_Unwind_Resume", "__cxa_throw", "__cxa_rethrow"};
+	long at = str_find(name, "@");
+
+	if (at >= 0)
+		name.n = (size_t) at;
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (str_is(name, names[i]))
+			return true;
+	return e->compiled && ends_function(e, insn->index);
+}
+
 void
 control_call(struct Emit *e, struct Insn *insn)
 {
@@ -137,7 +182,8 @@ control_call(struct Emit *e, struct Insn *insn)
 	if (direct_target(e, insn, &name)) {
 		if (!check_target(e, insn, name))
 			return;
-		pad_to_end(e, insn, 5);
+		if (!never_returns(e, insn, name))
+			pad_to_end(e, insn, 5);
 		emit(e, "call %.*s", S(name));
 		e->drift = 0;
 		return;
@@ -179,9 +225,23 @@ return_and_pop(struct Emit *e, const struct Insn *insn)
 	e->drift = 0;
 }
 
+/*
+ * rcx makes a shorter return than r11, where callers expect it to be lost:
+ * they may know the function's body (gcc's -fipa-ra).
+ */
+static int
+return_register(struct Emit *e, const struct Insn *insn)
+{
+	const struct GroupFacts *facts = emit_facts(e, insn->st);
+
+	return e->compiled && insn->st->function >= 0 && facts->clobbers_rcx && !facts->saves_rcx ? RCX : R11;
+}
+
 void
 control_return(struct Emit *e, struct Insn *insn)
 {
+	int reg;
+
 	if (insn->count > 0) {
 		return_and_pop(e, insn);
 		return;
@@ -194,10 +254,11 @@ control_return(struct Emit *e, struct Insn *insn)
 		emit(e, "ret");
 		group_end(e);
 	} else {
-		emit(e, "popq %%r11");
+		reg = return_register(e, insn);
+		emit(e, "popq %s", reg_name(reg, 8));
 		group_begin(e);
-		mask(e, R11);
-		emit(e, "jmpq *%%r11");
+		mask(e, reg);
+		emit(e, "jmpq *%s", reg_name(reg, 8));
 		group_end(e);
 	}
 	e->drift = 0;

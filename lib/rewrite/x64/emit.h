@@ -16,6 +16,13 @@ enum {
 	ACCESS_MAX = 64,       /* the widest access */
 };
 
+/* What the analysis saw in a function and its .cold part. */
+struct GroupFacts {
+	bool uses_r11;
+	bool clobbers_rcx; /* as callers that know the function's body see it */
+	bool saves_rcx;
+};
+
 struct Emit {
 	struct Unit *unit;
 	unsigned bundle, bundle_log2;
@@ -23,7 +30,8 @@ struct Emit {
 	unsigned labels;       /* made so far */
 	bool locked;           /* a group is open and ends after the next instruction */
 	struct Str stash;      /* prefixes that stood alone and belong to the next instruction */
-	bool *uses_r11;        /* per function group + 1; [0] is for code outside functions */
+	struct GroupFacts *groups; /* per function group + 1; [0] is for code outside functions */
+	bool compiled;         /* by a compiler that says so, hence by the ABI's conventions */
 	size_t skip_until;     /* statements before this one were consumed by an earlier one */
 };
 
@@ -32,6 +40,9 @@ void emit(struct Emit *e, const char *format, ...) __attribute__((format(printf,
 
 void group_begin(struct Emit *e);
 void group_end(struct Emit *e);
+
+/* The facts about the function that a statement belongs to. */
+struct GroupFacts *emit_facts(struct Emit *e, const struct Statement *st);
 
 /* Writes the instruction with its operands' texts, and closes an open group. */
 void emit_insn(struct Emit *e, const struct Insn *insn);

@@ -98,10 +98,7 @@ int
 scratch_take(struct Emit *e, const struct Insn *insn)
 {
 	static const int candidates[] = {R11, R10, R9, R8, RDI, RSI, RCX};
-	int function = insn->st->function;
-	int group = function < 0 ? 0 : e->unit->functions[function].group + 1;
-
-	if (!e->uses_r11[group])
+	if (!emit_facts(e, insn->st)->uses_r11)
 		return R11;
 	for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
 		if (!insn_uses(insn, candidates[i]) && is_dead_after(e, insn->index, candidates[i]))
@@ -240,7 +237,7 @@ confine_by_r14(struct Emit *e, struct Insn *insn, int k)
 	if (k == 0 && insn->count == 2 && last->kind == OP_REG && last->reg.kind == REG_GPR && last->reg.number != RSP &&
 	    last->reg.size >= 4 && (insn->row->flags & LOADS))
 		reg = last->reg.number;
-	else if (e->uses_r11[insn->st->function < 0 ? 0 : e->unit->functions[insn->st->function].group + 1])
+	else if (emit_facts(e, insn->st)->uses_r11)
 		return false;
 	if (e->bundle < 32 && (!small || op->has_index)) {
 		emit(e, "leal %.*s(%s%s%s%s%.*s), %s", S(op->disp), op->has_base ? reg_name(op->base.number, 8) : "",

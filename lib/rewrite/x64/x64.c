@@ -33,6 +33,12 @@ emit(struct Emit *e, const char *format, ...)
 	text_put(&e->unit->out, STR("\n"));
 }
 
+struct GroupFacts *
+emit_facts(struct Emit *e, const struct Statement *st)
+{
+	return &e->groups[st->function < 0 ? 0 : e->unit->functions[st->function].group + 1];
+}
+
 void
 group_begin(struct Emit *e)
 {
@@ -422,28 +428,57 @@ rewrite_statement(struct Emit *e, size_t index)
 
 /* Analysis that needs to know instructions. */
 
+static bool
+is_undefined(struct Unit *unit, size_t index, struct Str target)
+{
+	long at = str_find(target, "@");
+
+	target.n = at >= 0 ? (size_t) at : target.n;
+	return target.n == 0 || target.p[0] == '*' || unit_label(unit, index, target) < 0;
+}
+
+static void
+note_facts(struct Emit *e, size_t index, const struct InsnRow *row, struct Str operands)
+{
+	struct GroupFacts *facts = emit_facts(e, &e->unit->source.statements[index]);
+
+	if (str_find(operands, "%r11") >= 0)
+		facts->uses_r11 = true;
+	if (row->class == INSN_PUSH && str_is(operands, "%rcx"))
+		facts->saves_rcx = true;
+	if ((row->flags & LOADS) && (str_ends(operands, ",%ecx") || str_ends(operands, ", %ecx") ||
+	    str_ends(operands, ",%rcx") || str_ends(operands, ", %rcx")))
+		facts->clobbers_rcx = true;
+	if (row->class == INSN_CALL && is_undefined(e->unit, index, operands))
+		facts->clobbers_rcx = true;
+}
+
 static void
 scan_instruction(struct Emit *e, size_t index)
 {
-	struct Unit *unit = e->unit;
-	struct Statement *st = &unit->source.statements[index];
-	int group = st->function < 0 ? 0 : unit->functions[st->function].group + 1;
-	struct Str rest = st->args, item;
-	char suffix;
-	const struct InsnRow *row;
+	struct Str rest = e->unit->source.statements[index].args, item;
 	struct Str name = {rest.p, 0};
+	const struct InsnRow *row;
+	char suffix;
 
-	if (str_find(rest, "%r11") >= 0)
-		e->uses_r11[group] = true;
 	while (name.n < rest.n && rest.p[name.n] != ' ' && rest.p[name.n] != '\t')
 		name.n++;
 	rest.p += name.n, rest.n -= name.n;
+	rest = str_trim(rest);
 	row = insn_row(name, &suffix);
+	note_facts(e, index, row, rest);
 	if ((row->class == INSN_JUMP || row->class == INSN_JCC || row->class == INSN_CALL) &&
 	    !memchr(rest.p, '*', rest.n))
 		return;
 	while (source_next_item(&rest, &item))
-		unit_take_addresses(unit, index, item);
+		unit_take_addresses(e->unit, index, item);
+}
+
+static bool
+is_compiler_mark(const struct Statement *st)
+{
+	return st->kind == ST_DIRECTIVE && str_is(st->name, ".ident") &&
+	    (str_find(st->args, "GCC: ") >= 0 || str_find(st->args, "clang version") >= 0);
 }
 
 static void
@@ -451,9 +486,11 @@ scan(struct Emit *e)
 {
 	const struct Source *source = &e->unit->source;
 
-	e->uses_r11 = arena_take(&e->unit->arena, e->unit->function_count + 1);
+	e->groups = arena_take(&e->unit->arena, (e->unit->function_count + 1) * sizeof *e->groups);
 	for (size_t i = 0; i < source->count; i++)
-		if (source->statements[i].kind == ST_INSTRUCTION && source->statements[i].exec)
+		if (is_compiler_mark(&source->statements[i]))
+			e->compiled = true;
+		else if (source->statements[i].kind == ST_INSTRUCTION && source->statements[i].exec)
 			scan_instruction(e, i);
 }
 
