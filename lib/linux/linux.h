@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lib/linux keeps per engine, process and thread. Private to the
+ * module. Trusted: the emulated kernel runs outside the sandbox on numbers
+ * that the sandbox chose.
+ *
+ * Locks: LFILinuxProc.lock covers the members marked (lock); the descriptor
+ * table has its own, taken last. Nothing blocks while holding either.
+ */
+#ifndef LINUX_LINUX_H
+#define LINUX_LINUX_H
+
+#include <lfi/lfi_linux.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "fdtable.h"
+#include "load.h"
+#include "path.h"
+
+enum {
+	LINUX_STACK_DEFAULT = 2 * 1024 * 1024,
+	LINUX_THREADS_MAX = 256,
+	LINUX_SIGNALS = 64,
+};
+
+struct LFILinuxEngine {
+	struct LFIEngine *engine;
+	struct LFILinuxOptions opts; /* dir_maps and wd are not used from here */
+	struct MountTable mounts;
+	char *wd; /* normalised */
+	_Atomic int next_pid;
+	_Atomic unsigned procs;
+};
+
+/* What rt_sigaction was given: Linux's layout without the mask's size. */
+struct SignalAction {
+	uint64_t handler;
+	uint64_t flags;
+	uint64_t restorer;
+	uint64_t mask;
+};
+
+/* Values of LFILinuxProc.ended; a futex word of the host. */
+enum { PROC_ALIVE = 0, PROC_ENDED = 1 };
+
+struct LFILinuxProc {
+	struct LFILinuxEngine *engine;
+	struct LFIBox *box;
+	struct LFIBoxInfo info;
+	bool verbose;
+
+	bool loaded;
+	char *path; /* of the program, for messages; may be NULL */
+	struct LoadImage image;
+	struct LoadSymbols *symbols;
+
+	int pid;
+	struct FDTable fds;
+	_Atomic unsigned umask;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;       /* (lock) a thread left */
+	struct LFILinuxThread *threads; /* (lock) */
+	unsigned live;                /* (lock) threads that may run sandboxed code */
+	unsigned next_tid;            /* (lock) */
+	bool has_zombie;              /* (lock) */
+	pthread_t zombie;             /* (lock) a host thread that left and is not joined */
+	char *cwd;                    /* (lock) normalised */
+	lfiptr brk_start, brk_end;    /* (lock) */
+	struct SignalAction actions[LINUX_SIGNALS + 1]; /* (lock) */
+
+	_Atomic uint32_t ended;
+	_Atomic bool threaded; /* more than one thread was ever there */
+	int end_event;         /* readable once ended, when threaded */
+	int status;            /* (lock) valid once ended */
+	struct LFIError error; /* (lock) valid once ended when code is not LFI_OK */
+
+	struct LFILinuxThread *first; /* whose thread pointer foreign threads borrow while they are made */
+};
+
+enum ThreadState { THREAD_NEW, THREAD_RUNNING, THREAD_READY, THREAD_DONE };
+
+struct LFILinuxThread {
+	struct LFILinuxProc *proc;
+	struct LFILinuxThread *next; /* in proc->threads */
+	struct LFIContext *ctx;
+	enum ThreadState state;
+	int tid;
+	bool leaving;     /* the thread, not the process, called exit */
+	bool ready;       /* the program said that it is a library */
+	bool has_stack;   /* stack was mapped by us */
+	struct LoadStack stack;
+	lfiptr entry;     /* where a cloned thread starts */
+	pthread_t host;   /* of a cloned thread */
+	lfiptr clear_tid; /* zeroed and woken when the thread leaves; 0 for none */
+	uint64_t sigmask;
+	uint64_t altstack[3];             /* ss_sp, ss_flags, ss_size as given */
+	_Atomic(uint32_t *) waiting_on;   /* the futex that the thread sleeps on */
+};
+
+/* End the process: `status` as lfi_thread_run returns it. The first call counts. All threads leave soon. */
+void proc_end(struct LFILinuxProc *proc, int status);
+
+/* As proc_end with status -1 and the calling thread's last error. */
+void proc_end_error(struct LFILinuxProc *proc);
+
+static inline bool
+proc_has_ended(struct LFILinuxProc *proc)
+{
+	return atomic_load(&proc->ended) != PROC_ALIVE;
+}
+
+/* A thread object in proc->threads, not running; NULL sets the error. */
+struct LFILinuxThread *thread_make(struct LFILinuxProc *proc);
+
+/* Frees a thread that does not run. */
+void thread_destroy(struct LFILinuxThread *thread);
+
+/* Start a host thread that runs `thread` from its entry. 0 or -errno. */
+int thread_start(struct LFILinuxThread *thread);
+
+/* Default action, or none, of a signal that the program sends itself. 0 or -errno. */
+int64_t signal_raise(struct LFILinuxThread *thread, int signal);
+
+/* Serves lfi_sys_handler. */
+void dispatch(struct LFIContext *ctx);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lfi-run: runs a sandboxed program with an emulated Linux around it. A client
+ * of the public headers like any other.
+ */
+#include <lfi/lfi.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* As env and timeout have them. */
+enum { EXIT_OWN = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
+
+static const char usage_text[] =
+    "usage: lfi-run [options] [--] PROGRAM [ARGUMENT...]\n"
+    "\n"
+    "Runs PROGRAM, made by lfi-cc, in a sandbox. Its code is verified first. It\n"
+    "sees no files, no environment and no network of this machine but what the\n"
+    "options give it; standard input, output and error are inherited.\n"
+    "\n"
+    "  --dir BOX=HOST[:ro]   the program sees directory HOST as BOX (read-only with :ro)\n"
+    "  --wd DIR              its working directory, as it sees it (default /)\n"
+    "  --env NAME=VALUE      an environment variable\n"
+    "  --inherit-env         all of lfi-run's environment\n"
+    "  --sandbox=POLICY      what it was built for: full (default), stores, jumps\n"
+    "  --cfi=BUNDLE          bundle32 (default), bundle16\n"
+    "  --single-thread       it may use single-thread returns; it cannot make threads\n"
+    "  --no-verify           unsafe: run code that was not verified\n"
+    "  --exit-unknown        end it at a system call that is not known\n"
+    "  --perf                write /tmp/perf-PID.map for perf\n"
+    "  --verbose             log system calls to standard error\n"
+    "  --help, --version\n"
+    "\n"
+    "Options end at PROGRAM: what follows is the program's.\n"
+    "\n"
+    "Exit status: the program's; 128 + N when signal N or a fault ended it; 125 when\n"
+    "lfi-run failed (bad options, no sandbox); 126 when PROGRAM cannot be run (not a\n"
+    "program for us, does not verify); 127 when there is no PROGRAM.\n";
+
+/* A growing list of strings, NULL-terminated. */
+struct List {
+	const char **items;
+	size_t count;
+};
+
+struct Options {
+	struct LFIOptions engine;
+	struct LFILinuxOptions linux_;
+	struct List dirs;
+	struct List env;
+};
+
+static void fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+
+static void
+fail(int status, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "lfi-run: ");
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(status);
+}
+
+static void
+append(struct List *list, const char *item)
+{
+	const char **items = realloc(list->items, (list->count + 2) * sizeof *items);
+
+	if (!items)
+		fail(EXIT_OWN, "no memory");
+	list->items = items;
+	items[list->count++] = item;
+	items[list->count] = NULL;
+}
+
+static void
+set_sandbox(struct Options *options, const char *value)
+{
+	options->engine.stores_only = strcmp(value, "stores") == 0;
+	options->engine.jumps_only = strcmp(value, "jumps") == 0;
+	if (strcmp(value, "full") != 0 && !options->engine.stores_only && !options->engine.jumps_only)
+		fail(EXIT_OWN, "--sandbox=%s: one of full, stores, jumps", value);
+}
+
+static void
+set_cfi(struct Options *options, const char *value)
+{
+	if (strcmp(value, "bundle32") == 0)
+		options->engine.bundle = 32;
+	else if (strcmp(value, "bundle16") == 0)
+		options->engine.bundle = 16;
+	else
+		fail(EXIT_OWN, "--cfi=%s: bundle32 or bundle16", value);
+}
+
+static void
+inherit_env(struct Options *options)
+{
+	for (char **variable = environ; *variable; variable++)
+		append(&options->env, *variable);
+}
+
+static void
+add_env(struct Options *options, const char *value)
+{
+	if (!strchr(value, '=') || value[0] == '=')
+		fail(EXIT_OWN, "--env %s: NAME=VALUE", value);
+	append(&options->env, value);
+}
+
+/* Options without a value. False for others. */
+static bool
+take_flag(struct Options *options, const char *name)
+{
+	if (strcmp(name, "--help") == 0) {
+		fputs(usage_text, stdout);
+		exit(0);
+	} else if (strcmp(name, "--version") == 0) {
+		printf("lfi-run %s\n", lfi_version_string());
+		exit(0);
+	} else if (strcmp(name, "--inherit-env") == 0) {
+		inherit_env(options);
+	} else if (strcmp(name, "--single-thread") == 0) {
+		options->engine.single_thread = true;
+	} else if (strcmp(name, "--no-verify") == 0) {
+		options->engine.no_verify = true;
+	} else if (strcmp(name, "--exit-unknown") == 0) {
+		options->linux_.exit_unknown_syscalls = true;
+	} else if (strcmp(name, "--perf") == 0) {
+		options->linux_.perf = true;
+	} else if (strcmp(name, "--verbose") == 0) {
+		options->linux_.verbose = true;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void
+take_value(struct Options *options, const char *name, const char *value)
+{
+	if (strcmp(name, "--dir") == 0)
+		append(&options->dirs, value);
+	else if (strcmp(name, "--wd") == 0)
+		options->linux_.wd = value;
+	else if (strcmp(name, "--env") == 0)
+		add_env(options, value);
+	else if (strcmp(name, "--sandbox") == 0)
+		set_sandbox(options, value);
+	else
+		set_cfi(options, value);
+}
+
+/* The name of the option with a value that `arg` is, "--name" or "--name=…"; NULL when there is none. */
+static const char *
+value_option(const char *arg)
+{
+	static const char *const names[] = {"--dir", "--wd", "--env", "--sandbox", "--cfi"};
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		size_t length = strlen(names[i]);
+
+		if (strncmp(arg, names[i], length) == 0 && (arg[length] == 0 || arg[length] == '='))
+			return names[i];
+	}
+	return NULL;
+}
+
+/* Index of the program's name in argv. */
+static int
+take_options(struct Options *options, int argc, char **argv)
+{
+	const char *name, *equals;
+	int i;
+
+	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		if (strcmp(argv[i], "--") == 0) {
+			i++;
+			break;
+		}
+		if (take_flag(options, argv[i]))
+			continue;
+		name = value_option(argv[i]);
+		if (!name)
+			fail(EXIT_OWN, "no option '%s'; see lfi-run --help", argv[i]);
+		equals = strchr(argv[i], '=');
+		if (!equals && i + 1 == argc)
+			fail(EXIT_OWN, "%s needs a value", name);
+		take_value(options, name, equals ? equals + 1 : argv[++i]);
+	}
+	if (i >= argc)
+		fail(EXIT_OWN, "no program; see lfi-run --help");
+	return i;
+}
+
+static int
+fault_status(struct LFILinuxThread *thread)
+{
+	struct LFIFault fault;
+
+	if (lfi_ctx_fault(lfi_thread_ctx(thread), &fault) < 0 || fault.signal <= 0)
+		return EXIT_OWN;
+	return EXIT_SIGNAL + fault.signal;
+}
+
+/* The status that lfi-run exits with. */
+static int
+run(struct LFILinuxProc *proc, const char *program, int argc, char **argv, const char **env)
+{
+	struct LFILinuxThread *thread;
+	int status;
+
+	if (access(program, F_OK) < 0)
+		fail(EXIT_NOT_FOUND, "%s: no such program", program);
+	if (!lfi_proc_load_file(proc, program))
+		fail(EXIT_CANNOT_RUN, "%s: %s", program, lfi_errmsg());
+	thread = lfi_thread_new(proc, argc, (const char **) argv, env);
+	if (!thread)
+		fail(EXIT_CANNOT_RUN, "%s: %s", program, lfi_errmsg());
+	status = lfi_thread_run(thread);
+	if (status < 0) {
+		fprintf(stderr, "lfi-run: %s: %s\n", program, lfi_errmsg());
+		status = fault_status(thread);
+	}
+	lfi_thread_free(thread);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct Options options = {.env = {NULL, 0}};
+	struct LFIEngine *engine;
+	struct LFILinuxEngine *linux_;
+	struct LFILinuxProc *proc;
+	int program = take_options(&options, argc, argv), status;
+
+	options.linux_.dir_maps = options.dirs.items;
+	engine = lfi_new(options.engine, 1);
+	if (!engine)
+		fail(EXIT_OWN, "%s", lfi_errmsg());
+	linux_ = lfi_linux_new(engine, options.linux_);
+	if (!linux_)
+		fail(EXIT_OWN, "%s", lfi_errmsg());
+	proc = lfi_proc_new(linux_);
+	if (!proc)
+		fail(EXIT_OWN, "%s", lfi_errmsg());
+	status = run(proc, argv[program], argc - program, argv + program, options.env.items);
+	lfi_proc_free(proc);
+	lfi_linux_free(linux_);
+	lfi_free(engine);
+	free(options.dirs.items);
+	free(options.env.items);
+	return status;
+}
