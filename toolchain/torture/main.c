@@ -314,6 +314,7 @@ supervise(const sigset_t *signals)
 	return signal > 0 ? signal : 0;
 }
 
+// The signals stay blocked, so that a second one cannot keep us from removing our files.
 static int
 run_all(void)
 {
@@ -335,7 +336,6 @@ run_all(void)
 		children_stop();
 	for (int i = 0; i < options.jobs; i++)
 		pthread_join(threads[i], NULL);
-	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 	return signal;
 }
 
@@ -465,6 +465,20 @@ command_read(struct words *command, const char *given, const char *name)
 	free(path);
 }
 
+// Ends as the signal would have ended us, so that a calling shell knows.
+static _Noreturn void
+die_of(int signal_number)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, signal_number);
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+	_exit(2);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -495,9 +509,7 @@ main(int argc, char **argv)
 
 	signal = run_all();
 	remove_tree(setup.work);
-	if (signal) {
-		raise(signal);
-		return 2;
-	}
+	if (signal)
+		die_of(signal);
 	return report() ? 0 : 1;
 }
