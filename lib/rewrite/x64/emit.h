@@ -32,6 +32,8 @@ struct Emit {
 	struct Str stash;      /* prefixes that stood alone and belong to the next instruction */
 	struct GroupFacts *groups; /* per function group + 1; [0] is for code outside functions */
 	bool compiled;         /* by a compiler that says so, hence by the ABI's conventions */
+	bool may_spill;        /* the instruction at hand may run with r11 saved on the stack */
+	bool spilled;
 	size_t skip_until;     /* statements before this one were consumed by an earlier one */
 };
 
@@ -54,6 +56,8 @@ bool confine_operand(struct Emit *e, struct Insn *insn, int k);
 bool confine_operands(struct Emit *e, struct Insn *insn);
 /* A general register whose value nobody needs here, or REG_NONE after an error message. */
 int scratch_take(struct Emit *e, const struct Insn *insn);
+/* After the instruction: gets back what scratch_take had to save. */
+void scratch_give(struct Emit *e);
 bool is_rsp_form(const struct Emit *e, const struct Operand *op);
 
 /* stack.c */

@@ -55,10 +55,8 @@ must_confine(const struct Emit *e, const struct Insn *insn, int k)
 static bool
 overwrites(const struct Insn *insn, int reg)
 {
-	const struct Operand *last = &insn->op[insn->count - 1];
-
-	return insn->count > 1 && (insn->row->flags & LOADS) && operand_is_reg(last, reg) && last->reg.size >= 4 &&
-	    !operand_uses(&insn->op[0], reg);
+	return insn->count == 2 && (insn->row->flags & LOADS) && operand_is_reg(&insn->op[1], reg) &&
+	    insn->op[1].reg.size >= 4 && !operand_uses(&insn->op[0], reg);
 }
 
 /* Whether straight-line code after statement `index` overwrites `reg`, or leaves it to the ABI, before it reads it. */
@@ -94,6 +92,29 @@ is_dead_after(struct Emit *e, size_t index, int reg)
 	return false;
 }
 
+/* Saves r11 below the red zone, without touching flags; scratch_give gets it back. */
+static int
+spill(struct Emit *e)
+{
+	stack_settle(e);
+	emit(e, "leaq -128(%%rsp), %%rsp");
+	emit(e, "pushq %%r11");
+	e->spilled = true;
+	return R11;
+}
+
+void
+scratch_give(struct Emit *e)
+{
+	if (!e->spilled)
+		return;
+	emit(e, "popq %%r11");
+	emit(e, "leaq 128(%%rsp), %%rsp");
+	e->drift = 128;
+	e->spilled = false;
+	stack_settle(e);
+}
+
 int
 scratch_take(struct Emit *e, const struct Insn *insn)
 {
@@ -103,6 +124,8 @@ scratch_take(struct Emit *e, const struct Insn *insn)
 	for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
 		if (!insn_uses(insn, candidates[i]) && is_dead_after(e, insn->index, candidates[i]))
 			return candidates[i];
+	if (e->may_spill && !insn_uses(insn, RSP) && !insn_uses(insn, R11))
+		return spill(e);
 	unit_error(e->unit, insn->st, insn->name.p, "no register is free to confine this: the code around it uses r11");
 	return REG_NONE;
 }

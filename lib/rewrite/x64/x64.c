@@ -144,10 +144,13 @@ rewrite_plain(struct Emit *e, struct Insn *insn)
 		emit_insn(e, insn);
 		return;
 	}
-	if (!confine_operands(e, insn))
-		return;
-	emit_insn(e, insn);
-	stack_after(e, insn);
+	e->may_spill = true;
+	if (confine_operands(e, insn)) {
+		emit_insn(e, insn);
+		stack_after(e, insn);
+	}
+	scratch_give(e);
+	e->may_spill = false;
 }
 
 static void
@@ -176,13 +179,17 @@ rewrite_gather(struct Emit *e, struct Insn *insn)
 static void
 rewrite_xlat(struct Emit *e, struct Insn *insn)
 {
-	int reg = scratch_take(e, insn);
+	int reg;
 
+	e->may_spill = true;
+	reg = scratch_take(e, insn);
+	e->may_spill = false;
 	if (reg == REG_NONE)
 		return;
 	emit(e, "movzbl %%al, %s", reg_name(reg, 4));
 	emit(e, e->unit->opts.policy == LFI_POLICY_FULL ? "movb %%gs:(%%ebx,%s), %%al" : "movb (%%rbx,%s), %%al",
 	    reg_name(reg, e->unit->opts.policy == LFI_POLICY_FULL ? 4 : 8));
+	scratch_give(e);
 }
 
 static void
@@ -437,12 +444,22 @@ is_undefined(struct Unit *unit, size_t index, struct Str target)
 	return target.n == 0 || target.p[0] == '*' || unit_label(unit, index, target) < 0;
 }
 
+/* `leaq L(%rip), %r11` in front of a jump through the table: r11 is dead before it. */
+static bool
+is_runtime_call(struct Emit *e, size_t index, const struct InsnRow *row)
+{
+	const struct Source *source = &e->unit->source;
+
+	return row->class == INSN_LEA && index + 1 < source->count &&
+	    str_find(source->statements[index + 1].args, "(%r14)") >= 0;
+}
+
 static void
 note_facts(struct Emit *e, size_t index, const struct InsnRow *row, struct Str operands)
 {
 	struct GroupFacts *facts = emit_facts(e, &e->unit->source.statements[index]);
 
-	if (str_find(operands, "%r11") >= 0)
+	if (str_find(operands, "%r11") >= 0 && !is_runtime_call(e, index, row))
 		facts->uses_r11 = true;
 	if (row->class == INSN_PUSH && str_is(operands, "%rcx"))
 		facts->saves_rcx = true;
