@@ -350,6 +350,9 @@ decode(struct cursor *c)
 	if (has_modrm(insn->row, insn->map, x64_opcodes[insn->map][c->select][insn->opcode])) {
 		if ((rule = modrm(c)))
 			return rule;
+		if (insn->row->kind == GATHER &&
+		    (insn->reg == insn->v || insn->reg == insn->index || insn->v == insn->index))
+			return refuse(c, LFI_RULE_DECODE, "gather with the same register twice");
 	} else if (insn->row->op) {
 		insn->rm = (uint8_t) ((insn->opcode & 7) | (insn->rex & REX_B) << 3);
 	}
