@@ -295,7 +295,7 @@ LFI_API extern _Thread_local struct LFIInvokeInfo lfi_invoke_info;
 /**
  * Code that, called with the C convention of the target of lfi_invoke_info, calls it in the sandbox and
  * returns what it returns. When the call fails (LFI_ERR_FAULT, LFI_ERR_BUSY, …) it returns zeros and
- * lfi_errno() is set; it is LFI_OK after a call that succeeded. It clears lfi_invoke_info.
+ * lfi_errno() is set; it is LFI_OK after a call that succeeded. It resets the members after `target`.
  */
 LFI_API extern void *const lfi_trampoline_addr;
 

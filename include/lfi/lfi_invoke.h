@@ -156,9 +156,9 @@ extern "C" {
 
 #else /* C */
 
-/* Of a type that may be void: then of an int. */
+/* A value of a type; of int when it is void. Never evaluated. */
 #define LFI_INVOKE_NOT_VOID(type_)                                                                                     \
-	__builtin_choose_expr(__builtin_types_compatible_p(type_, void), 0, *(__typeof__(type_) *) 0)
+	(*__builtin_choose_expr(__builtin_types_compatible_p(type_, void), (int *) 0, (__typeof__(type_) *) 0))
 #define LFI_INVOKE_CLASS(type_) __builtin_classify_type(LFI_INVOKE_NOT_VOID(type_))
 #define LFI_INVOKE_KIND_OF(type_)                                                                                      \
 	LFI_INVOKE_KIND(LFI_INVOKE_CLASS(type_), sizeof(__typeof__(LFI_INVOKE_NOT_VOID(type_))))

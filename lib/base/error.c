@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Thread_local struct LFIError last_error;
+_Thread_local int error_code __attribute__((tls_model("initial-exec")));
+static _Thread_local char message[sizeof(((struct LFIError *) 0)->message)];
 
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
 static LFILogFn log_fn;
@@ -46,9 +47,9 @@ error_set(int code, const char *format, ...)
 {
 	va_list args;
 
-	last_error.code = code;
+	error_code = code;
 	va_start(args, format);
-	vsnprintf(last_error.message, sizeof last_error.message, format, args);
+	vsnprintf(message, sizeof message, format, args);
 	va_end(args);
 	return -1;
 }
@@ -60,12 +61,12 @@ error_set_os(int code, int err, const char *format, ...)
 	char words[128];
 	size_t used;
 
-	last_error.code = code;
+	error_code = code;
 	va_start(args, format);
-	vsnprintf(last_error.message, sizeof last_error.message, format, args);
+	vsnprintf(message, sizeof message, format, args);
 	va_end(args);
-	used = strlen(last_error.message);
-	snprintf(last_error.message + used, sizeof last_error.message - used, ": %s",
+	used = strlen(message);
+	snprintf(message + used, sizeof message - used, ": %s",
 	    strerror_r(err, words, sizeof words));
 	return -1;
 }
@@ -74,41 +75,42 @@ int
 error_prefix(const char *format, ...)
 {
 	va_list args;
-	char old[sizeof last_error.message];
+	char old[sizeof message];
 	size_t used;
 
-	memcpy(old, last_error.message, sizeof old);
+	memcpy(old, message, sizeof old);
 	va_start(args, format);
-	vsnprintf(last_error.message, sizeof last_error.message, format, args);
+	vsnprintf(message, sizeof message, format, args);
 	va_end(args);
-	used = strlen(last_error.message);
-	snprintf(last_error.message + used, sizeof last_error.message - used, "%s", old);
+	used = strlen(message);
+	snprintf(message + used, sizeof message - used, "%s", old);
 	return -1;
 }
 
 int
 lfi_errno(void)
 {
-	return last_error.code;
+	return error_code;
 }
 
 const char *
 lfi_errmsg(void)
 {
-	return last_error.message;
+	return error_code == LFI_OK ? "" : message;
 }
 
 void
 lfi_error_get(struct LFIError *out)
 {
-	*out = last_error;
+	out->code = error_code;
+	snprintf(out->message, sizeof out->message, "%s", lfi_errmsg());
 }
 
 void
 lfi_error_clear(void)
 {
-	last_error.code = LFI_OK;
-	last_error.message[0] = 0;
+	error_code = LFI_OK;
+	message[0] = 0;
 }
 
 const char *

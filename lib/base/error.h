@@ -8,6 +8,16 @@
 
 #include <stdbool.h>
 
+/* The code of the thread's last error. Apart from the text and initial-exec, so that calls that succeed clear it in one store. */
+extern _Thread_local int error_code __attribute__((tls_model("initial-exec")));
+
+/* The last call of the thread succeeded. */
+static inline void
+error_none(void)
+{
+	error_code = 0;
+}
+
 /* Sets the thread's error. Returns -1, so that `return error_set(…)` reads well. */
 int error_set(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

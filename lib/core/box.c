@@ -83,6 +83,8 @@ lfi_box_new(struct LFIEngine *engine)
 		return NULL;
 	}
 	box->engine = engine;
+	box->single_thread = engine->opts.single_thread;
+	box->bundle = engine->opts.bundle;
 	pthread_mutex_init(&box->lock, NULL);
 	atomic_init(&box->code, engine->assumed_code | arch_code_always());
 	box->x87_scrub = arch_x87_scrub(&engine->stubs);
@@ -184,12 +186,10 @@ box_inside(struct LFIBox *box, lfiptr addr, size_t size)
 }
 
 bool
-box_runner_take(struct LFIBox *box)
+box_runner_claim(struct LFIBox *box)
 {
 	uintptr_t none = 0, self = thread_id();
 
-	if (!box->engine->opts.single_thread)
-		return true;
 	if (thread_interrupted())
 		return false;
 	if (atomic_load(&box->runner) != self && !atomic_compare_exchange_strong(&box->runner, &none, self))
@@ -199,9 +199,9 @@ box_runner_take(struct LFIBox *box)
 }
 
 void
-box_runner_give(struct LFIBox *box)
+box_runner_drop(struct LFIBox *box)
 {
-	if (box->engine->opts.single_thread && --box->runner_depth == 0)
+	if (--box->runner_depth == 0)
 		atomic_store(&box->runner, 0);
 }
 

@@ -43,6 +43,8 @@ struct LFIBox {
 	_Atomic(void *) callbacks[CALLBACK_ENTRIES];
 
 	struct LFIEngine *engine;
+	bool single_thread;        /* the engine's option */
+	uint32_t bundle;           /* likewise */
 	pthread_mutex_t lock;      /* everything below, and who may change mappings */
 	struct PageMap pages;
 	struct LFIContext *contexts;
@@ -128,7 +130,7 @@ box_mask(const struct LFIBox *box, uint64_t addr)
 static inline uint64_t
 box_mask_entry(const struct LFIBox *box, uint64_t addr)
 {
-	return box->base + ((uint32_t) addr & ~(box->engine->opts.bundle - 1));
+	return box->base + ((uint32_t) addr & ~(box->bundle - 1));
 }
 
 /*
@@ -141,9 +143,22 @@ void box_gate_open(struct LFIBox *box);
 /* Whether a runtime call or callback that is pending has its L in [addr, addr + size). The gate is closed. */
 bool box_inside(struct LFIBox *box, lfiptr addr, size_t size);
 
-/* Single-thread engines: make the calling thread the one that executes in the box. False when another does. */
-bool box_runner_take(struct LFIBox *box);
-void box_runner_give(struct LFIBox *box);
+/* Make the calling thread the one that executes in the box of a single-thread engine. False when another does. */
+bool box_runner_claim(struct LFIBox *box);
+void box_runner_drop(struct LFIBox *box);
+
+static inline bool
+box_runner_take(struct LFIBox *box)
+{
+	return !box->single_thread || box_runner_claim(box);
+}
+
+static inline void
+box_runner_give(struct LFIBox *box)
+{
+	if (box->single_thread)
+		box_runner_drop(box);
+}
 
 /* Verify `code` and map it at a free place. The lock is held. 0, or -1 with the error set. */
 int box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out);
@@ -162,6 +177,6 @@ int frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const
 int ctx_syscall(struct LFIContext *ctx);
 int ctx_unknown_call(struct LFIContext *ctx);
 void ctx_gate_wait(struct LFIContext *ctx);
-void ctx_invoke(struct Frame *frame, const void *stack);
+void ctx_invoke(struct Frame *frame, uint64_t *stack);
 
 #endif

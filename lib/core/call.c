@@ -36,7 +36,8 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 		return error_set(LFI_ERR_RANGE, "the stack pointer %#llx has no room for a call below it in the sandbox",
 		    (unsigned long long) ctx->regs.rsp);
 	sp -= need;
-	if (arch_store64((uint64_t *) sp, page) < 0 || copy_guarded((void *) (sp + 8), stack, stack_bytes) > 0)
+	if (arch_store64((uint64_t *) sp, page) < 0 ||
+	    (stack_bytes > 0 && copy_guarded((void *) (sp + 8), stack, stack_bytes) > 0))
 		return error_set(LFI_ERR_UNMAPPED, "the stack at %#llx in the sandbox cannot be written", (unsigned long long) sp);
 	ctx->return_l = page + CALLBACK_RESUME;
 	frame->target = box_mask_entry(box, target);
@@ -82,66 +83,67 @@ clone_context(struct LFIBox *box)
 	return ctx;
 }
 
-/* The stack arguments, at most 64 words, without what padding holds of the host's. */
+/* The stack arguments without what padding holds of the host's. LFI_INVOKE has at most 64 words. */
 static void
-clear_padding(uint64_t *words, const struct LFIInvokeInfo *info, const void *stack)
+clear_padding(uint64_t *words, size_t n, uint64_t skip, uint64_t tail)
 {
-	memcpy(words, stack, info->stack_bytes);
-	for (size_t i = 0; i < info->stack_bytes / 8; i++) {
-		if (info->stack_skip >> i & 1)
+	for (size_t i = 0; i < n; i++) {
+		if (skip >> i & 1)
 			words[i] = 0;
-		if (info->stack_tail >> i & 1)
+		if (tail >> i & 1)
 			words[i] &= 0xffff;
 	}
 }
 
 static int
-invoke(struct Frame *frame, const struct LFIInvokeInfo *info, const void *stack)
+invoke(struct Frame *frame, struct LFIBox *box, struct LFIContext **where, lfiptr target, void *stack, size_t stack_bytes)
 {
-	uint64_t words[64];
 	struct LFIContext *ctx;
 
-	if (!info->box || !info->ctx)
-		return error_set(LFI_ERR_INVALID, "lfi_invoke_info has no %s", info->box ? "context" : "box");
-	ctx = *info->ctx;
+	if (!box || !where)
+		return error_set(LFI_ERR_INVALID, "lfi_invoke_info has no %s", box ? "context" : "box");
+	ctx = *where;
 	if (!ctx) {
-		ctx = clone_context(info->box);
+		ctx = clone_context(box);
 		if (!ctx)
 			return -1;
-		*info->ctx = ctx;
+		*where = ctx;
 	}
-	if (ctx->box != info->box)
+	if (ctx->box != box)
 		return error_set(LFI_ERR_INVALID, "the context belongs to another sandbox");
-	if ((info->stack_skip | info->stack_tail) && info->stack_bytes <= sizeof words) {
-		clear_padding(words, info, stack);
-		stack = words;
-	}
-	return call(ctx, frame, info->target, stack, info->stack_bytes);
+	return call(ctx, frame, target, stack, stack_bytes);
 }
 
+/* `stack` is the caller's outgoing arguments, which belong to the callee: us. */
 void
-ctx_invoke(struct Frame *frame, const void *stack)
+ctx_invoke(struct Frame *frame, uint64_t *stack)
 {
-	const struct LFIInvokeInfo info = lfi_invoke_info;
+	struct LFIInvokeInfo *info = &lfi_invoke_info;
+	struct LFIBox *box = info->box;
+	struct LFIContext **ctx = info->ctx;
+	lfiptr target = info->target;
+	size_t stack_bytes = info->stack_bytes;
 	size_t ints = ARCH_INT_REGS, floats = ARCH_FLOAT_REGS;
 
-	/* Who sets some members only, the next time, gets defaults for the others. */
-	memset(&lfi_invoke_info, 0, sizeof lfi_invoke_info);
-	if (info.arg_regs & LFI_INVOKE_COUNTED) {
-		ints = info.arg_regs & 0xff;
-		floats = info.arg_regs >> 8 & 0xff;
+	if (info->arg_regs & LFI_INVOKE_COUNTED) {
+		ints = info->arg_regs & 0xff;
+		floats = info->arg_regs >> 8 & 0xff;
 	}
+	if (info->stack_skip | info->stack_tail)
+		clear_padding(stack, stack_bytes / 8 < 64 ? stack_bytes / 8 : 64, info->stack_skip, info->stack_tail);
+	/* Who sets box, ctx and target only, the next time, gets defaults for the others. */
+	info->stack_bytes = 0;
+	info->arg_regs = 0;
+	info->stack_skip = info->stack_tail = 0;
 	for (size_t i = ints; i < ARCH_INT_REGS; i++)
 		frame->gpr[i] = 0; /* I1 */
 	for (size_t i = floats; i < ARCH_FLOAT_REGS; i++)
-		frame->xmm[i][0] = frame->xmm[i][1] = 0;
-	if (invoke(frame, &info, stack) < 0) {
-		frame->rax = frame->rdx = 0;
-		memset(frame->xmm0, 0, sizeof frame->xmm0);
-		memset(frame->xmm1, 0, sizeof frame->xmm1);
+		frame->xmm[i] = 0;
+	if (invoke(frame, box, ctx, target, stack, stack_bytes) < 0) {
+		frame->rax = frame->rdx = frame->xmm0 = frame->xmm1 = 0;
 		return;
 	}
-	lfi_error_clear();
+	error_none();
 }
 
 /* ---- lfi_call ---- */
@@ -280,7 +282,7 @@ lower(struct Lowering *to, const struct Type *type, const uint64_t *bits, size_t
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (type->floats[i])
-			to->frame->xmm[to->floats++][0] = bits[i];
+			to->frame->xmm[to->floats++] = bits[i];
 		else
 			to->frame->gpr[to->ints++] = bits[i];
 	}
@@ -330,7 +332,7 @@ lower_all(struct Lowering *to, const char *sig, const char *at, const union LFIV
 static void
 take_result(const struct Frame *frame, const struct Type *type, union LFIValue *ret)
 {
-	const uint64_t ints[2] = {frame->rax, frame->rdx}, floats[2] = {frame->xmm0[0], frame->xmm1[0]};
+	const uint64_t ints[2] = {frame->rax, frame->rdx}, floats[2] = {frame->xmm0, frame->xmm1};
 	size_t nints = 0, nfloats = 0;
 	union LFIValue value;
 	uint64_t bits[2] = {0, 0};
@@ -380,7 +382,7 @@ lfi_call(struct LFIContext *ctx, lfiptr fn, const char *sig, const union LFIValu
 		r = call(ctx, &frame, fn, to.stack, to.words * sizeof *to.stack);
 	if (r == 0) {
 		take_result(&frame, &result, ret);
-		lfi_error_clear();
+		error_none();
 	}
 	if (to.stack != few)
 		free(to.stack);

@@ -249,7 +249,7 @@ lfi_ctx_run(struct LFIContext *ctx, lfiptr entry)
 	arch_enter(&frame);
 	code = ctx->exit_code;
 	if (frame.end == END_EXIT)
-		lfi_error_clear();
+		error_none();
 	else
 		code = frame_error(ctx, &frame);
 	frame_pop(ctx, &frame);

@@ -32,15 +32,14 @@ struct Frame {
 	uint64_t target;   /* masked */
 	uint64_t sp;       /* of a call: points to the return address */
 	uint64_t gpr[ARCH_INT_REGS];
-	uint64_t xmm[ARCH_FLOAT_REGS][2];
+	uint64_t xmm[ARCH_FLOAT_REGS]; /* low halves: no argument is longer */
 	uint64_t rax, rdx; /* results */
-	uint64_t xmm0[2], xmm1[2];
+	uint64_t xmm0, xmm1;
 
 	/* Not known to entry.S. */
 	struct Frame *prev;             /* of the context */
 	struct LFIContext *prev_thread; /* what the thread had entered before */
 	struct ArchSaved *saved;        /* of an outer entry that is in a runtime call */
-	uint64_t pad[4];
 };
 
 /* What a nested entry must give back to the runtime call that it interrupts. */

@@ -159,7 +159,7 @@ arch_enter:
 	set_gs
 	upper_scrub
 	.irp i, 0,1,2,3,4,5,6,7
-	movups FRAME_XMM+16*\i(%rbp), %xmm\i
+	movq FRAME_XMM+8*\i(%rbp), %xmm\i
 	.endr
 	.irp i, 8,9,10,11,12,13,14,15
 	xorps %xmm\i, %xmm\i
@@ -338,8 +338,8 @@ arch_entry_return:
 	jne arch_entry_trap
 	movq %rax, FRAME_RAX(%r10)
 	movq %rdx, FRAME_RDX(%r10)
-	movups %xmm0, FRAME_XMM0(%r10)
-	movups %xmm1, FRAME_XMM1(%r10)
+	movq %xmm0, FRAME_XMM0(%r10)
+	movq %xmm1, FRAME_XMM1(%r10)
 	movl $END_RETURN, FRAME_END(%r10)
 	jmp leave_sandbox
 
@@ -508,15 +508,15 @@ trampoline:
 	movq %r8, FRAME_GPR+32(%rsp)
 	movq %r9, FRAME_GPR+40(%rsp)
 	.irp i, 0,1,2,3,4,5,6,7
-	movups %xmm\i, FRAME_XMM+16*\i(%rsp)
+	movq %xmm\i, FRAME_XMM+8*\i(%rsp)
 	.endr
 	movq %rsp, %rdi
 	leaq 16(%rbp), %rsi
 	call ctx_invoke
 	movq FRAME_RAX(%rsp), %rax
 	movq FRAME_RDX(%rsp), %rdx
-	movups FRAME_XMM0(%rsp), %xmm0
-	movups FRAME_XMM1(%rsp), %xmm1
+	movq FRAME_XMM0(%rsp), %xmm0
+	movq FRAME_XMM1(%rsp), %xmm1
 	leave
 	.cfi_def_cfa rsp, 8
 	ret

@@ -61,11 +61,11 @@
 #define FRAME_SP 48
 #define FRAME_GPR 56
 #define FRAME_XMM 104
-#define FRAME_RAX 232
-#define FRAME_RDX 240
-#define FRAME_XMM0 248
-#define FRAME_XMM1 264
-#define FRAME_SIZE 336
+#define FRAME_RAX 168
+#define FRAME_RDX 176
+#define FRAME_XMM0 184
+#define FRAME_XMM1 192
+#define FRAME_SIZE 224
 
 #define FRAME_RUN 0
 #define FRAME_CALL 1
