@@ -52,7 +52,27 @@ typedef void (*LFIDiagnosticFn)(const struct LFIDiagnostic *diagnostic, void *us
 LFI_API int lfi_rewrite(const struct LFIRewriteOptions *opts, const char *input, size_t size, char **output,
     size_t *output_size, LFIDiagnosticFn fn, void *user);
 
-/** Free what lfi_rewrite made. NULL is fine. */
+/**
+ * Placing confined code exactly makes it smaller and faster than what the assembler's own padding gives. First step:
+ * from the text that lfi_rewrite made, a text that is only to be assembled (with GNU as), so that its object file
+ * tells the size of each instruction.
+ *
+ * @return 0, or -1: LFI_ERR_NOMEM; `output` as in lfi_rewrite
+ */
+LFI_API int lfi_rewrite_measure(const char *confined, size_t size, char **output, size_t *output_size);
+
+/**
+ * Second step: the confined text with its padding written out, to be assembled into the final object file.
+ *
+ * @param opts     as they were for lfi_rewrite
+ * @param confined as it was for lfi_rewrite_measure
+ * @param object   `object_size` bytes: the object file made of the first step's text; 8-byte aligned
+ * @return 0, or -1: LFI_ERR_INVALID (the object file does not belong to the text), LFI_ERR_NOMEM
+ */
+LFI_API int lfi_rewrite_layout(const struct LFIRewriteOptions *opts, const char *confined, size_t size,
+    const void *object, size_t object_size, char **output, size_t *output_size);
+
+/** Free what these functions made. NULL is fine. */
 LFI_API void lfi_rewrite_free(char *output);
 
 #ifdef __cplusplus
