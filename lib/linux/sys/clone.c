@@ -57,8 +57,12 @@ sys_clone(struct LFILinuxThread *thread, const uint64_t *args)
 	if (lfi_box_info(thread->proc->box).code & LFI_CODE_ST_RETURN)
 		return -EPERM;
 	/* The core rounds an entry down to a bundle: the child would start before the call. */
-	if (abi_resume(lfi_ctx_regs(thread->ctx)) % BUNDLE_MAX)
+	if (abi_resume(lfi_ctx_regs(thread->ctx)) % BUNDLE_MAX) {
+		if (thread->proc->verbose)
+			log_line("clone: the runtime call returns to 0x%llx, which is no bundle's start",
+			    (unsigned long long) abi_resume(lfi_ctx_regs(thread->ctx)));
 		return -EINVAL;
+	}
 	child = thread_make(thread->proc);
 	if (!child)
 		return -EAGAIN;
