@@ -22,28 +22,24 @@ struct Fixture {
 	struct LFIBoxInfo info;
 };
 
-static int
-make_box(void **state)
+/*
+ * Runs one test with a fresh box. Not a cmocka fixture: cmocka takes the fault handlers over after those, and the
+ * library's must come last.
+ */
+static void
+in_box(void **state)
 {
-	static struct Fixture f;
+	void (*const *test)(struct Fixture *) = *state;
+	struct Fixture f;
 
 	f.engine = lfi_new((struct LFIOptions){0}, 1);
-	f.box = f.engine ? lfi_box_new(f.engine) : NULL;
-	if (!f.box)
-		return -1;
+	assert_non_null(f.engine);
+	f.box = lfi_box_new(f.engine);
+	assert_non_null(f.box);
 	f.info = lfi_box_info(f.box);
-	*state = &f;
-	return 0;
-}
-
-static int
-free_box(void **state)
-{
-	struct Fixture *f = *state;
-
-	lfi_box_free(f->box);
-	lfi_free(f->engine);
-	return 0;
+	(*test)(&f);
+	lfi_box_free(f.box);
+	lfi_free(f.engine);
 }
 
 static bool
@@ -82,9 +78,8 @@ prot_at(struct Fixture *f, lfiptr addr)
 }
 
 static void
-a_program_is_mapped_with_its_protections_and_contents(void **state)
+a_program_is_mapped_with_its_protections_and_contents(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	struct LoadImage image;
 	struct TestElf elf;
 	unsigned char page[4096];
@@ -109,9 +104,8 @@ a_program_is_mapped_with_its_protections_and_contents(void **state)
 }
 
 static void
-what_the_file_leaves_of_code_pages_is_traps(void **state)
+what_the_file_leaves_of_code_pages_is_traps(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	struct LoadImage image;
 	struct TestElf elf;
 	unsigned char page[4096];
@@ -133,9 +127,8 @@ what_the_file_leaves_of_code_pages_is_traps(void **state)
 }
 
 static void
-an_alignment_larger_than_a_page_is_kept(void **state)
+an_alignment_larger_than_a_page_is_kept(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	struct LoadImage image;
 	struct TestElf elf;
 
@@ -186,9 +179,8 @@ static const struct Row rows[] = {
 };
 
 static void
-each_damage_is_refused_and_leaves_nothing_mapped(void **state)
+each_damage_is_refused_and_leaves_nothing_mapped(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	struct LoadImage image;
 	struct TestElf elf;
 
@@ -247,9 +239,8 @@ has_aux(struct Fixture *f, lfiptr at, uint64_t type)
 }
 
 static void
-a_stack_starts_with_arguments_environment_and_auxiliary_vector(void **state)
+a_stack_starts_with_arguments_environment_and_auxiliary_vector(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	const char *argv[] = {"prog", "", "three words here"}, *envp[] = {"A=1", "LONG=value", NULL};
 	struct LoadImage image;
 	struct LoadStack stack;
@@ -287,9 +278,8 @@ a_stack_starts_with_arguments_environment_and_auxiliary_vector(void **state)
 }
 
 static void
-two_stacks_have_different_random_bytes(void **state)
+two_stacks_have_different_random_bytes(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	struct LoadImage image = {0};
 	uint64_t random[2];
 
@@ -304,9 +294,8 @@ two_stacks_have_different_random_bytes(void **state)
 }
 
 static void
-a_guard_that_cannot_be_touched_lies_below_a_stack(void **state)
+a_guard_that_cannot_be_touched_lies_below_a_stack(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	struct LoadStack stack;
 	char byte = 0;
 
@@ -319,9 +308,8 @@ a_guard_that_cannot_be_touched_lies_below_a_stack(void **state)
 }
 
 static void
-arguments_that_take_more_than_a_quarter_of_the_stack_are_refused(void **state)
+arguments_that_take_more_than_a_quarter_of_the_stack_are_refused(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	struct LoadImage image = {0};
 	struct LoadStack stack;
 	const char *argv[1];
@@ -344,9 +332,8 @@ arguments_that_take_more_than_a_quarter_of_the_stack_are_refused(void **state)
 }
 
 static void
-a_stack_that_is_too_small_or_does_not_fit_is_refused(void **state)
+a_stack_that_is_too_small_or_does_not_fit_is_refused(struct Fixture *f)
 {
-	struct Fixture *f = *state;
 	struct LoadStack stack;
 
 	assert_int_equal(load_stack_map(f->box, 100, &stack), -1);
@@ -356,24 +343,22 @@ a_stack_that_is_too_small_or_does_not_fit_is_refused(void **state)
 	assert_false(something_is_mapped(f));
 }
 
+#define IN_BOX(name) {#name, in_box, NULL, NULL, &(void (*)(struct Fixture *)){name}}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(a_program_is_mapped_with_its_protections_and_contents, make_box, free_box),
-	    cmocka_unit_test_setup_teardown(what_the_file_leaves_of_code_pages_is_traps, make_box, free_box),
-	    cmocka_unit_test_setup_teardown(an_alignment_larger_than_a_page_is_kept, make_box, free_box),
-	    cmocka_unit_test_setup_teardown(each_damage_is_refused_and_leaves_nothing_mapped, make_box, free_box),
-	    cmocka_unit_test_setup_teardown(
-		a_stack_starts_with_arguments_environment_and_auxiliary_vector, make_box, free_box),
-	    cmocka_unit_test_setup_teardown(two_stacks_have_different_random_bytes, make_box, free_box),
-	    cmocka_unit_test_setup_teardown(a_guard_that_cannot_be_touched_lies_below_a_stack, make_box, free_box),
-	    cmocka_unit_test_setup_teardown(
-		arguments_that_take_more_than_a_quarter_of_the_stack_are_refused, make_box, free_box),
-	    cmocka_unit_test_setup_teardown(a_stack_that_is_too_small_or_does_not_fit_is_refused, make_box, free_box),
+	    IN_BOX(a_program_is_mapped_with_its_protections_and_contents),
+	    IN_BOX(what_the_file_leaves_of_code_pages_is_traps),
+	    IN_BOX(an_alignment_larger_than_a_page_is_kept),
+	    IN_BOX(each_damage_is_refused_and_leaves_nothing_mapped),
+	    IN_BOX(a_stack_starts_with_arguments_environment_and_auxiliary_vector),
+	    IN_BOX(two_stacks_have_different_random_bytes),
+	    IN_BOX(a_guard_that_cannot_be_touched_lies_below_a_stack),
+	    IN_BOX(arguments_that_take_more_than_a_quarter_of_the_stack_are_refused),
+	    IN_BOX(a_stack_that_is_too_small_or_does_not_fit_is_refused),
 	};
 
-	/* Else cmocka's handlers replace those with which the library answers faults. */
-	setenv("CMOCKA_TEST_ABORT", "1", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
