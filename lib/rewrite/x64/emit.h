@@ -34,6 +34,8 @@ struct Emit {
 	bool compiled;         /* by a compiler that says so, hence by the ABI's conventions */
 	bool may_spill;        /* the instruction at hand may run with r11 saved on the stack */
 	bool spilled;
+	uint32_t *seen;        /* per statement: the last search that came by */
+	uint32_t seen_now;
 	size_t skip_until;     /* statements before this one were consumed by an earlier one */
 };
 
@@ -54,11 +56,16 @@ void emit_insn(struct Emit *e, const struct Insn *insn);
 /* Replaces a memory operand's text by the confined form, writing what has to come before. False after an error message. */
 bool confine_operand(struct Emit *e, struct Insn *insn, int k);
 bool confine_operands(struct Emit *e, struct Insn *insn);
+bool is_rsp_form(const struct Emit *e, const struct Operand *op);
+
+/* live.c */
+
 /* A general register whose value nobody needs here, or REG_NONE after an error message. */
 int scratch_take(struct Emit *e, const struct Insn *insn);
+/* The same for the address of operand k: preferably what a load overwrites anyway. */
+int scratch_for_address(struct Emit *e, const struct Insn *insn, int k);
 /* After the instruction: gets back what scratch_take had to save. */
 void scratch_give(struct Emit *e);
-bool is_rsp_form(const struct Emit *e, const struct Operand *op);
 
 /* stack.c */
 

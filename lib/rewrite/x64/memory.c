@@ -50,86 +50,6 @@ must_confine(const struct Emit *e, const struct Insn *insn, int k)
 	return !is_rsp_form(e, op);
 }
 
-/* Scratch registers. */
-
-static bool
-overwrites(const struct Insn *insn, int reg)
-{
-	return insn->count == 2 && (insn->row->flags & LOADS) && operand_is_reg(&insn->op[1], reg) &&
-	    insn->op[1].reg.size >= 4 && !operand_uses(&insn->op[0], reg);
-}
-
-/* Whether straight-line code after statement `index` overwrites `reg`, or leaves it to the ABI, before it reads it. */
-static bool
-is_dead_after(struct Emit *e, size_t index, int reg)
-{
-	const struct Source *source = &e->unit->source;
-	struct Insn insn;
-
-	for (size_t i = index + 1; i < source->count && i < index + 64; i++) {
-		struct Statement *st = &source->statements[i];
-
-		if (!st->exec && st->kind != ST_COMMENT)
-			return false;
-		if (st->kind != ST_INSTRUCTION)
-			continue;
-		if (!insn_parse(e->unit, i, st->args, &insn))
-			return false;
-		if (overwrites(&insn, reg))
-			return true;
-		if (insn_uses(&insn, reg) || insn.row->class == INSN_STRING || insn.name.n == 0)
-			return false;
-		if (insn.row->class == INSN_CALL || insn.row->class == INSN_SYSCALL)
-			return reg == R11;
-		if (insn.row->class == INSN_RETURN)
-			return reg != RAX && reg != RDX;
-		if (insn.row->class != INSN_PLAIN && insn.row->class != INSN_LEA && insn.row->class != INSN_PUSH &&
-		    insn.row->class != INSN_POP && insn.row->class != INSN_FREE)
-			return false;
-		if (reg != R11 && reg < R8 && (insn.row->flags == 0 || insn.row->flags & READS) && insn.count < 2)
-			return false; /* it may use registers that it does not name */
-	}
-	return false;
-}
-
-/* Saves r11 below the red zone, without touching flags; scratch_give gets it back. */
-static int
-spill(struct Emit *e)
-{
-	stack_settle(e);
-	emit(e, "leaq -128(%%rsp), %%rsp");
-	emit(e, "pushq %%r11");
-	e->spilled = true;
-	return R11;
-}
-
-void
-scratch_give(struct Emit *e)
-{
-	if (!e->spilled)
-		return;
-	emit(e, "popq %%r11");
-	emit(e, "leaq 128(%%rsp), %%rsp");
-	e->drift = 128;
-	e->spilled = false;
-	stack_settle(e);
-}
-
-int
-scratch_take(struct Emit *e, const struct Insn *insn)
-{
-	static const int candidates[] = {R11, R10, R9, R8, RDI, RSI, RCX};
-	if (!emit_facts(e, insn->st)->uses_r11)
-		return R11;
-	for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
-		if (!insn_uses(insn, candidates[i]) && is_dead_after(e, insn->index, candidates[i]))
-			return candidates[i];
-	if (e->may_spill && !insn_uses(insn, RSP) && !insn_uses(insn, R11))
-		return spill(e);
-	unit_error(e->unit, insn->st, insn->name.p, "no register is free to confine this: the code around it uses r11");
-	return REG_NONE;
-}
-
 /* The operand's text with 32-bit registers behind gs. */
 static struct Str
 gs_text(struct Emit *e, const struct Operand *op)
@@ -144,18 +64,6 @@ gs_text(struct Emit *e, const struct Operand *op)
 }
 
 
-/* The register that a load overwrites anyway and that its address does not need, or a scratch register. */
-static int
-address_scratch(struct Emit *e, const struct Insn *insn, int k)
-{
-	const struct Operand *last = &insn->op[insn->count - 1];
-
-	if (k == 0 && insn->count == 2 && last->kind == OP_REG && last->reg.kind == REG_GPR &&
-	    overwrites(insn, last->reg.number) && last->reg.number != RSP)
-		return last->reg.number;
-	return scratch_take(e, insn);
-}
-
 /* An address without registers. As a displacement the assembler might choose the form without ModRM for the accumulator. */
 static bool
 confine_absolute(struct Emit *e, struct Insn *insn, int k)
@@ -169,7 +77,7 @@ confine_absolute(struct Emit *e, struct Insn *insn, int k)
 		op->text = str_format(&e->unit->arena, "%%gs:%.*s%.*s", S(op->disp), S(op->decoration));
 		return true;
 	}
-	reg = address_scratch(e, insn, k);
+	reg = scratch_for_address(e, insn, k);
 	if (reg == REG_NONE)
 		return false;
 	if (str_starts(insn->name, "movabs")) {
@@ -220,7 +128,7 @@ static bool
 resolve_thread_local(struct Emit *e, struct Insn *insn, int k)
 {
 	struct Operand *op = &insn->op[k];
-	int reg = address_scratch(e, insn, k);
+	int reg = scratch_for_address(e, insn, k);
 
 	if (reg == REG_NONE)
 		return false;
