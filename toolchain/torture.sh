@@ -35,7 +35,7 @@ unpack() {
 
 # fetch: $suite becomes the folder of the programs.
 fetch() {
-	archive=$("$here/fetch.sh" gcc_source "$build/downloads") || exit 2
+	archive=$("$here/fetch.sh" gcc_source "${LFI_DOWNLOADS:-$here/../build/downloads}") || exit 2
 	sum=$(sha256sum "$archive") || exit 2
 	suite=$work/suite-$(printf '%.12s' "$sum")
 	[ -d "$suite" ] || unpack "$archive" "$suite"

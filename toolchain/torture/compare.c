@@ -14,7 +14,6 @@
 
 #define COMPILE_LIMIT_MS 120000
 #define NATIVE_LIMIT_MS 10000
-#define SANDBOX_LIMIT_MS 40000 // a program may be slower there, but not by orders of magnitude
 #define DETAIL_SHOWN 200
 
 const char *const verdict_names[VERDICTS] = {
@@ -67,26 +66,39 @@ place_free(struct place *place)
 
 // ---- Messages ----
 
-// The line of `messages` that says most: the first with one of these in it, or the first at all. Paths of the run are cut out.
+// Takes a path out of a line, with what joins it to what follows.
+static void
+cut_out(char *line, const char *path)
+{
+	char *cut;
+
+	while ((cut = strstr(line, path))) {
+		char *rest = cut + strlen(path);
+
+		rest += strspn(rest, "/: ");
+		memmove(cut, rest, strlen(rest) + 1);
+	}
+}
+
+// What of `messages` says most: the first line with one of these signs and the one below it, where compilers and rewriter show the construct.
 static char *
 telling_line(const char *messages, const struct place *place, const char *suite)
 {
-	static const char *const signs[] = { "lfi-rewrite: ", "undefined reference", "undefined symbol", "rror: ", "lfi-run: ", "internal compiler error", "" };
+	static const char *const signs[] = { "undefined reference", "undefined symbol", "rror: ", "lfi-run: ", "internal compiler error", "" };
 	const char *found = NULL, *end;
-	char *line, *cut, *in;
+	char *line, *in;
 
 	for (size_t i = 0; !found && i < sizeof signs / sizeof *signs; i++)
 		found = strstr(messages, signs[i]);
 	while (found > messages && found[-1] != '\n')
 		found--;
 	end = strchrnul(found, '\n');
+	if (*end)
+		end = strchrnul(end + 1, '\n');
 	line = must(strndup(found, (size_t) (end - found)));
-	while ((cut = strstr(line, suite)) || (cut = strstr(line, place->temporary))) {
-		size_t length = strncmp(cut, suite, strlen(suite)) == 0 ? strlen(suite) : strlen(place->temporary);
-
-		length += cut[length] == '/';
-		memmove(cut, cut + length, strlen(cut + length) + 1);
-	}
+	cut_out(line, suite);
+	cut_out(line, place->temporary);
+	cut_out(line, place->box);
 	for (in = line; *in; in++) {
 		if (!isprint((unsigned char) *in))
 			*in = ' ';
@@ -105,7 +117,7 @@ says(const char *messages, const char *what)
 static enum verdict
 compile_verdict(const char *messages)
 {
-	if (says(messages, "lfi-rewrite: ") || says(messages, "rewriter: "))
+	if (says(messages, "of the assembly that --save-temps keeps"))
 		return REWRITER_ERROR;
 	if (says(messages, "undefined reference") || says(messages, "undefined symbol") || says(messages, "multiple definition")
 		|| says(messages, "duplicate symbol") || says(messages, "ld: "))
@@ -123,7 +135,7 @@ run_verdict(const char *messages)
 		return WRONG_STATUS;
 	if (says(messages, "verif"))
 		return VERIFY_REFUSAL;
-	if (says(messages, "fault") || says(messages, "SIG"))
+	if (says(messages, "trapped"))
 		return FAULT;
 	return LOAD_ERROR;
 }
@@ -383,7 +395,7 @@ box_compare(const struct setup *setup, const struct combination *c, const struct
 {
 	struct words command = box_compile_words(setup, c, place->box), run = box_run_words(setup, c, place, place->box);
 	struct child compile = { .temporary = place->temporary, .out = place->out, .err = place->err, .limit_ms = COMPILE_LIMIT_MS };
-	struct child program = { .directory = place->directory, .out = place->out, .err = place->err, .limit_ms = SANDBOX_LIMIT_MS, .program = true };
+	struct child program = { .directory = place->directory, .out = place->out, .err = place->err, .limit_ms = setup->limit_ms, .program = true };
 	struct outcome outcome = child_run(&compile, &command);
 	struct result result;
 

@@ -22,9 +22,9 @@
 static struct options {
 	const char *build, *suite, *excluded, *list, *compilers, *levels, *lfi_cc, *lfi_run, *native;
 	long sample; // 0: all
-	int jobs;
+	int jobs, limit; // limit in seconds
 	bool keep;
-} options = { .compilers = "gcc,clang", .levels = "0,2,3", .jobs = 2 };
+} options = { .compilers = "gcc,clang", .levels = "0,2,3", .jobs = 2, .limit = 40 };
 
 static struct programs programs;
 static struct words compilers, levels;
@@ -52,6 +52,7 @@ usage(void)
 		  "  --compilers, --levels  those with which each program is compiled\n"
 		  "  --list FILE         only those that FILE names, one `PROGRAM [COMPILER [-OLEVEL]]` a line; failed.txt is such a file\n"
 		  "  --keep              keep the compiled programs of failures in BUILD/torture/kept\n"
+		  "  --limit SECONDS     time limit of a sandboxed run (default 40; native runs have 10)\n"
 		  "  --suite DIR         programs of this folder instead of those of Debian's gcc-12-source\n"
 		  "  --lfi-cc CMD, --lfi-run CMD   commands in place of BUILD/bin/lfi-cc and lfi-run\n"
 		  "  --native CMD        native compiler command, %c in it stands for the compiler's name\n"
@@ -79,7 +80,7 @@ options_read(int argc, char **argv)
 		{ "build", 1, NULL, 'b' }, { "suite", 1, NULL, 'u' }, { "excluded", 1, NULL, 'x' }, { "sample", 1, NULL, 's' },
 		{ "all", 0, NULL, 'a' }, { "jobs", 1, NULL, 'j' }, { "compilers", 1, NULL, 'c' }, { "levels", 1, NULL, 'l' },
 		{ "list", 1, NULL, 'f' }, { "keep", 0, NULL, 'k' }, { "lfi-cc", 1, NULL, 'C' }, { "lfi-run", 1, NULL, 'R' },
-		{ "native", 1, NULL, 'n' }, { 0 },
+		{ "native", 1, NULL, 'n' }, { "limit", 1, NULL, 't' }, { 0 },
 	};
 	int option;
 
@@ -98,6 +99,7 @@ options_read(int argc, char **argv)
 		case 'C': options.lfi_cc = optarg; break;
 		case 'R': options.lfi_run = optarg; break;
 		case 'n': options.native = optarg; break;
+		case 't': options.limit = (int) number(optarg, "--limit"); break;
 		default: usage();
 		}
 	}
@@ -489,6 +491,7 @@ main(int argc, char **argv)
 	words_split(&compilers, options.compilers, ",");
 	words_split(&levels, options.levels, ",");
 	setup.suite = options.suite;
+	setup.limit_ms = options.limit * 1000;
 	command_read(&setup.lfi_cc, options.lfi_cc, "lfi-cc");
 	command_read(&setup.lfi_run, options.lfi_run, "lfi-run");
 	if (options.excluded)

@@ -122,6 +122,7 @@ struct setup {
 	struct words lfi_cc, lfi_run;
 	const char *native; // command of the native compiler, %c stands for its name; NULL: the compiler itself
 	const char *sysroot; // native musl to compile against, or NULL: the system's libc
+	int limit_ms; // for a sandboxed run
 	const char *suite, *work, *kept; // kept: folder for what failed, or NULL
 };
 
