@@ -87,7 +87,7 @@ add_taken_labels(struct Paths *paths)
 
 	for (size_t f = 0; f < unit->function_count; f++)
 		for (size_t i = unit->functions[f].first; i < unit->functions[f].end && unit->functions[f].group == paths->group; i++)
-			if (i != unit->functions[f].first && source->statements[i].kind == ST_LABEL &&
+			if (i != unit->functions[f].first && source->statements[i].exec && source->statements[i].kind == ST_LABEL &&
 			    unit_is_entry(paths->e->unit, &source->statements[i]))
 				add_path(paths, i);
 }
