@@ -145,6 +145,25 @@ fate(struct Paths *paths, const struct Insn *insn)
 	}
 }
 
+/* `movb $1, %al`: from here on, reading %al is not reading the old value. */
+static bool
+writes_low_byte(const struct Insn *insn, int reg)
+{
+	return insn->count == 2 && insn->row->class == INSN_PLAIN && (insn->row->flags & LOADS) &&
+	    insn->op[1].kind == OP_REG && insn->op[1].reg.kind == REG_GPR && insn->op[1].reg.number == reg &&
+	    insn->op[1].reg.size == 1 && !operand_uses(&insn->op[0], reg);
+}
+
+static bool
+reads_low_byte_only(const struct Insn *insn, int reg)
+{
+	for (int i = 0; i < insn->count; i++)
+		if (operand_uses(&insn->op[i], reg) &&
+		    (insn->op[i].kind != OP_REG || insn->op[i].reg.kind != REG_GPR || insn->op[i].reg.size != 1))
+			return false;
+	return insn->row->class == INSN_PLAIN && insn_uses(insn, reg) && insn->count == 2;
+}
+
 /* Follows one path until the register is dead on it (true) or may be needed (false). */
 static bool
 follow(struct Paths *paths, size_t index)
@@ -153,6 +172,7 @@ follow(struct Paths *paths, size_t index)
 	const struct Source *source = &e->unit->source;
 	struct Insn insn;
 	enum Fate next;
+	bool low = false; /* the register's low byte is new */
 
 	for (; index < source->count; index++) {
 		const struct Statement *st = &source->statements[index];
@@ -163,11 +183,15 @@ follow(struct Paths *paths, size_t index)
 			return false;
 		if (e->seen[index] == e->seen_now)
 			return true;
-		e->seen[index] = e->seen_now;
+		if (!low)
+			e->seen[index] = e->seen_now;
 		if (st->kind != ST_INSTRUCTION)
 			continue;
 		if (!insn_parse(e->unit, index, st->args, &insn))
 			return false;
+		low = low || writes_low_byte(&insn, paths->reg);
+		if (low && (writes_low_byte(&insn, paths->reg) || reads_low_byte_only(&insn, paths->reg)))
+			continue;
 		next = fate(paths, &insn);
 		if (next != FATE_GOES_ON)
 			return next == FATE_DEAD;
