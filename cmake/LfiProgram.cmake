@@ -11,16 +11,21 @@
 # The target program-<name> builds all of them and is part of `all`.
 
 set(LFI_CC_FILE ${CMAKE_BINARY_DIR}/bin/lfi-cc)
+set(LFI_BUNDLE 32 CACHE STRING "Size of the code bundles of the programs and libraries that the build makes: 32 or 16")
+set(LFI_CC_COMMAND ${LFI_CC_FILE})
+if(LFI_BUNDLE EQUAL 16)
+	list(APPEND LFI_CC_COMMAND --cfi=bundle16)
+endif()
 set(LFI_NATIVE_CC_FILE ${CMAKE_BINARY_DIR}/native-sysroot/bin/native-cc)
 set(LFI_SYSROOT_STAMP ${CMAKE_BINARY_DIR}/sysroot/.done)
 
 # The command line that compiles, and the suffix of what comes out, for each kind.
 function(lfi_program_kind kind command_out suffix_out)
 	if(kind STREQUAL lfi)
-		set(command ${LFI_CC_FILE})
+		set(command ${LFI_CC_COMMAND})
 		set(suffix .lfi)
 	elseif(kind STREQUAL st)
-		set(command ${LFI_CC_FILE} --single-thread)
+		set(command ${LFI_CC_COMMAND} --single-thread)
 		set(suffix .st.lfi)
 	elseif(kind STREQUAL native)
 		set(command ${LFI_NATIVE_CC_FILE})

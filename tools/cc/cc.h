@@ -62,7 +62,7 @@ struct cc {
 	/* Arguments for the compiler, the assembler and the linker, in the user's order. */
 	struct strings compile, assemble, link;
 
-	bool print_only, verbose, save_temps, verify;
+	bool print_only, verbose, save_temps, verify, no_layout;
 	bool no_std_libs, no_start_files, no_default_libs, no_std_includes, relocatable;
 	bool depend;              /* -MD or -MMD */
 	const char *depend_file;  /* -MF */
@@ -102,6 +102,8 @@ int link_program(struct cc *cc);
 void run_init(void);
 /* Runs a command with stdin and stdout replaced where >= 0. Returns its exit status, 4 when a signal ended it; prints why it did not run. */
 int run_command(const struct cc *cc, const struct strings *command, int in, int out);
+/* The same with stderr replaced, too. */
+int run_command_all(const struct cc *cc, const struct strings *command, int in, int out, int err);
 /* Whether a signal asked us to stop, and then the orderly end. */
 bool run_interrupted(void);
 void run_finish(void);

@@ -30,7 +30,7 @@ read_all(int fd, const char *name, struct text *text)
 	size_t room = 65536;
 	ssize_t got;
 
-	text->data = keep_alloc(room);
+	text->data = keep_alloc(room + 1);
 	text->size = 0;
 	lseek(fd, 0, SEEK_SET);
 	while ((got = read(fd, text->data + text->size, room - text->size)) != 0) {
@@ -42,7 +42,7 @@ read_all(int fd, const char *name, struct text *text)
 		}
 		text->size += (size_t) got;
 		if (text->size == room) {
-			char *bigger = keep_alloc(2 * room);
+			char *bigger = keep_alloc(2 * room + 1);
 
 			memcpy(bigger, text->data, room);
 			text->data = bigger;
@@ -160,6 +160,7 @@ static void
 add_dependency_options(const struct cc *cc, struct strings *command, const struct input *input)
 {
 	const char *source = base_name(input->path), *file, *target;
+	size_t sources = 0;
 
 	if (!cc->depend) {
 		if (cc->depend_file) {
@@ -168,7 +169,9 @@ add_dependency_options(const struct cc *cc, struct strings *command, const struc
 		}
 		return;
 	}
-	if (cc->mode == MODE_LINK && cc->input_count == 1 && cc->output)
+	for (size_t i = 0; i < cc->input_count; i++)
+		sources += cc->inputs[i].kind != KIND_LINKER;
+	if (cc->mode == MODE_LINK && sources == 1 && cc->output)
 		file = with_suffix(cc->output, ".d");
 	else if (cc->mode == MODE_LINK)
 		file = keep_format("%s-%s", cc->output ? cc->output : "a", with_suffix(source, ".d"));
@@ -246,66 +249,29 @@ preprocess_inputs(struct cc *cc)
 
 /* ---- What the rewriter has to say ---- */
 
-struct report {
-	FILE *stream;             /* into memory: printed only if no further attempt follows */
-	const struct text *text;
-	const struct input *input;
-};
-
-/*
- * The place in the source that an assembly line comes from, by the last `# line "file"` before it. The preprocessor
- * writes one wherever lines jump; gcc writes one in front of inline assembly and `# 0 ""` behind it.
- */
-static bool
-source_place(const struct report *report, unsigned line, char *file, size_t file_size, unsigned *source_line)
-{
-	const char *at = report->text->data, *end = at + report->text->size;
-	bool known = false, generated = report->input->kind == KIND_C || report->input->kind == KIND_CPP_OUTPUT;
-
-	for (unsigned now = 1; at < end && now < line; now++) {
-		const char *newline = memchr(at, '\n', (size_t) (end - at));
-		char name[1024], *close;
-		unsigned number;
-
-		if (!newline)
-			break;
-		if (at[0] == '#' && sscanf(at, "# %u \"%1023[^\"\n]", &number, name) == 2) {
-			known = true;
-			snprintf(file, file_size, "%s", name);
-			*source_line = number;
-		} else if (at[0] == '#' && sscanf(at, "# %u \"\"", &number) == 1 && (close = strchr(at, '"')) && close < newline)
-			known = false;
-		else if (!generated)
-			++*source_line;
-		at = newline + 1;
-	}
-	return known;
-}
-
 static void
 report_construct(const struct LFIDiagnostic *diagnostic, void *user)
 {
-	struct report *report = user;
-	char file[1024];
-	unsigned line = 0;
-	bool is_source = report->input->kind == KIND_ASM;
+	FILE *stream = user;
 
-	if (is_source)
-		fprintf(report->stream, "%s:%u:", report->input->path, diagnostic->line);
-	else if (source_place(report, diagnostic->line, file, sizeof file, &line))
-		fprintf(report->stream, "%s:%u:", file, line);
-	else
-		fprintf(report->stream, "%s:", report->input->path);
-	if (is_source && diagnostic->column)
-		fprintf(report->stream, "%u:", diagnostic->column);
-	fprintf(report->stream, " error: %s\n", diagnostic->message);
-	fprintf(report->stream, "%s\n", diagnostic->text);
-	for (unsigned i = 1; i < diagnostic->column; i++)
-		fputc(diagnostic->text[i - 1] == '\t' ? '\t' : ' ', report->stream);
+	fprintf(stream, "%s:%u:", diagnostic->file, diagnostic->line);
 	if (diagnostic->column)
-		fputs("^\n", report->stream);
-	if (!is_source)
-		fprintf(report->stream, "(line %u of the assembly that --save-temps keeps)\n", diagnostic->line);
+		fprintf(stream, "%u:", diagnostic->column);
+	fprintf(stream, " error: %s\n%s\n", diagnostic->message, diagnostic->text);
+	for (unsigned i = 1; i < diagnostic->column; i++)
+		fputc(diagnostic->text[i - 1] == '\t' ? '\t' : ' ', stream);
+	if (diagnostic->column)
+		fputs("^\n", stream);
+}
+
+/* Takes over what the rewriter made. */
+static void
+take_text(struct text *text, char *made, size_t size)
+{
+	text->data = keep_alloc(size + 1);
+	text->size = size;
+	memcpy(text->data, made, size);
+	lfi_rewrite_free(made);
 }
 
 /* Confines one text. On failure `*messages` says why; the caller decides whether anyone reads it. */
@@ -313,28 +279,27 @@ static int
 rewrite(const struct cc *cc, const struct input *input, const struct text *in, struct text *out, char **messages)
 {
 	struct LFIRewriteOptions options = cc->rewrite;
-	struct report report = {.text = in, .input = input};
+	bool generated = input->kind == KIND_C || input->kind == KIND_CPP_OUTPUT;
 	char *words = NULL, *text = NULL;
+	FILE *stream;
 	size_t words_size = 0;
 	int result;
 
 	options.struct_size = sizeof options;
-	options.file = input->path;
-	options.rename_reserved = cc->clang && (input->kind == KIND_C || input->kind == KIND_CPP_OUTPUT);
-	report.stream = open_memstream(&words, &words_size);
-	if (!report.stream) {
+	/* Inline and preprocessed assembly names its lines; other lines of a compiler's text are only those of --save-temps. */
+	options.file = generated ? keep_format("%s (assembly)", input->path) : input->path;
+	options.rename_reserved = cc->clang && generated;
+	stream = open_memstream(&words, &words_size);
+	if (!stream) {
 		say_error("out of memory");
 		return 1;
 	}
-	result = lfi_rewrite(&options, in->data, in->size, &text, &out->size, report_construct, &report);
-	fclose(report.stream);
+	result = lfi_rewrite(&options, in->data, in->size, &text, &out->size, report_construct, stream);
+	fclose(stream);
 	if (result < 0)
 		*messages = keep_format("%s%s", words, words_size ? "" : keep_format("lfi-cc: error: %s: %s\n", input->path, lfi_errmsg()));
-	else {
-		out->data = keep_alloc(out->size + 1);
-		memcpy(out->data, text, out->size);
-	}
-	lfi_rewrite_free(text);
+	else
+		take_text(out, text, out->size);
 	free(words);
 	return result < 0;
 }
@@ -387,20 +352,19 @@ get_assembly(const struct cc *cc, const struct input *input, int in, int registe
  * all, fewer registers help.
  */
 static int
-confine(const struct cc *cc, const struct input *input, int in, struct text *out)
+confine(const struct cc *cc, const struct input *input, int in, struct text *text, struct text *out)
 {
 	bool retries = cc->clang && (input->kind == KIND_C || input->kind == KIND_CPP_OUTPUT);
 	char *messages = NULL;
-	struct text text;
 	int status;
 
 	for (int registers = 12; registers >= 10; registers--) {
-		status = get_assembly(cc, input, in, registers, &text);
+		status = get_assembly(cc, input, in, registers, text);
 		if (status || cc->print_only)
 			return status;
 		if (cc->save_temps && input->kind != KIND_ASM)
-			status = write_file(with_suffix(base_name(input->path), ".s"), &text);
-		if (status || !rewrite(cc, input, &text, out, &messages))
+			status = write_file(with_suffix(base_name(input->path), ".s"), text);
+		if (status || !rewrite(cc, input, text, out, &messages))
 			return status;
 		if (!retries)
 			break;
@@ -409,8 +373,25 @@ confine(const struct cc *cc, const struct input *input, int in, struct text *out
 	return 1;
 }
 
+/* The assembler's words, which call its input by a name that means nothing to the user. */
+static void
+print_assembler_words(int fd, const char *name)
+{
+	static const char stdin_name[] = "{standard input}";
+	struct text words;
+	const char *at, *found;
+
+	if (read_all(fd, "memory file", &words))
+		return;
+	words.data[words.size] = 0;
+	for (at = words.data; (found = strstr(at, stdin_name)); at = found + sizeof stdin_name - 1)
+		fprintf(stderr, "%.*s%s", (int) (found - at), at, name);
+	fputs(at, stderr);
+}
+
+/* Assembles a text; what the assembler says goes to `words`. */
 static int
-assemble(const struct cc *cc, const struct text *text, const char *output)
+run_assembler(const struct cc *cc, const struct text *text, const char *output, int words)
 {
 	struct strings command = {0};
 	int in = memory_file(), status;
@@ -425,22 +406,91 @@ assemble(const struct cc *cc, const struct text *text, const char *output)
 	status = write_all(in, "memory file", text->data, text->size);
 	if (!status) {
 		lseek(in, 0, SEEK_SET);
-		status = run_command(cc, &command, in, -1);
+		status = run_command_all(cc, &command, in, -1, words);
 	}
 	close(in);
 	return status;
 }
 
+/*
+ * Assembles a text. A mistake of the user's is a mistake in the original as well, where the assembler knows its line; so that
+ * is what it is asked about then.
+ */
+static int
+assemble(const struct cc *cc, const struct input *input, const struct text *original, const struct text *text, const char *output)
+{
+	int words, status, again = 0;
+
+	if (cc->print_only)
+		return run_assembler(cc, text, output, -1);
+	words = memory_file();
+	if (words < 0)
+		return 1;
+	status = run_assembler(cc, text, output, words);
+	if (status && !run_interrupted()) {
+		int other = memory_file();
+
+		if (other >= 0 && (again = run_assembler(cc, original, "/dev/null", other)))
+			print_assembler_words(other, input->path);
+		close(other);
+	}
+	if (!again)
+		print_assembler_words(words, keep_format("%s (rewritten)", input->path));
+	close(words);
+	return status;
+}
+
+/* Exact padding: an object file tells how long each instruction is, and the rewriter places them with that. */
+static int
+place(const struct cc *cc, const struct input *input, const struct text *original, const struct text *confined, struct text *out)
+{
+	const char *object_name = run_temp("measure.o");
+	struct LFIRewriteOptions options = cc->rewrite;
+	struct text measured, object;
+	size_t size;
+	char *made;
+	int fd, status;
+
+	options.struct_size = sizeof options;
+	if (!object_name)
+		return 1;
+	if (cc->print_only)
+		return run_assembler(cc, confined, object_name, -1);
+	if (lfi_rewrite_measure(confined->data, confined->size, &made, &size) < 0) {
+		say_error("%s: %s", input->path, lfi_errmsg());
+		return 1;
+	}
+	take_text(&measured, made, size);
+	if ((status = assemble(cc, input, original, &measured, object_name)))
+		return status;
+	fd = open(object_name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read_all(fd, object_name, &object)) {
+		say_error("%s: %s", object_name, strerror(errno));
+		return 1;
+	}
+	close(fd);
+	if (lfi_rewrite_layout(&options, confined->data, confined->size, object.data, object.size, &made, &size) < 0) {
+		say_error("%s: %s", input->path, lfi_errmsg());
+		return 1;
+	}
+	take_text(out, made, size);
+	return 0;
+}
+
 int
 compile_input(struct cc *cc, struct input *input, const char *output)
 {
-	struct text text = {0};
+	struct text original = {0}, confined = {0}, text = {0};
 	int in = -1, status = 0;
 
 	if (strcmp(input->path, "-") == 0)
 		status = copy_stdin(&in);
 	if (!status)
-		status = confine(cc, input, in, &text);
+		status = confine(cc, input, in, &original, &confined);
+	if (!status && cc->no_layout)
+		text = confined;
+	else if (!status)
+		status = place(cc, input, &original, &confined, &text);
 	if (!status && cc->save_temps && !cc->print_only)
 		status = write_file(with_suffix(base_name(input->path), ".lfi.s"), &text);
 	if (!output)
@@ -449,7 +499,7 @@ compile_input(struct cc *cc, struct input *input, const char *output)
 	if (!status && cc->mode == MODE_ASSEMBLY)
 		status = cc->print_only ? 0 : write_file(output, &text);
 	else if (!status)
-		status = assemble(cc, &text, output);
+		status = assemble(cc, input, &original, &text, output);
 	run_output_done(!status);
 	if (in >= 0)
 		close(in);

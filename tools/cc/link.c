@@ -27,7 +27,8 @@ add_program(const struct cc *cc, struct strings *command, const char *dir)
 		strings_add(command, keep_format("%s/crti.o", dir));
 	}
 	strings_add_all(command, &cc->link);
-	strings_add(command, keep_format("-L%s", dir));
+	if (*dir)
+		strings_add(command, keep_format("-L%s", dir));
 	if (libs) {
 		strings_add(command, "--start-group");
 		strings_add(command, "-lc");

@@ -230,9 +230,11 @@ print_command(const struct strings *command)
 }
 
 static void
-become(const struct strings *command, int in, int out)
+become(const struct strings *command, const int *streams)
 {
-	if ((in >= 0 && dup2(in, 0) < 0) || (out >= 0 && dup2(out, 1) < 0)) {
+	for (int i = 0; i < 3; i++) {
+		if (streams[i] < 0 || dup2(streams[i], i) >= 0)
+			continue;
 		say_error("cannot redirect: %s", strerror(errno));
 		_exit(1);
 	}
@@ -243,6 +245,12 @@ become(const struct strings *command, int in, int out)
 
 int
 run_command(const struct cc *cc, const struct strings *command, int in, int out)
+{
+	return run_command_all(cc, command, in, out, -1);
+}
+
+int
+run_command_all(const struct cc *cc, const struct strings *command, int in, int out, int err)
 {
 	pid_t child;
 	int status;
@@ -260,7 +268,7 @@ run_command(const struct cc *cc, const struct strings *command, int in, int out)
 		return 1;
 	}
 	if (child == 0)
-		become(command, in, out);
+		become(command, (int[]){in, out, err});
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR || (stop_signal && kill(child, stop_signal) < 0))
 			break;

@@ -135,6 +135,7 @@ static const char usage[] =
     "  --single-thread                 faster returns, for programs that start no threads\n"
     "  --no-segue                      address memory through r14 instead of the gs segment\n"
     "  --no-guard-elim                 guard each move of the stack pointer\n"
+    "  --no-layout                     let the assembler pad; faster to compile, larger and slower code\n"
     "  --low-table                     runtime calls through the table's copy in the sandbox's first page\n"
     "  --sysroot=DIR                   headers and libraries (or LFI_SYSROOT)\n"
     "  --save-temps                    keep NAME.s (compiled), NAME.lfi.s (rewritten)\n"

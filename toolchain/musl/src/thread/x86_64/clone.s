@@ -17,8 +17,11 @@ __clone:
 	movq %r8, %rdx
 	movq %r9, %r8
 	movl $56, %eax          /* clone */
-	syscall
-	testl %eax, %eax
+	/* Not `syscall`: the child enters where the call returns, and code is entered at the start of a bundle. */
+	leaq 2f(%rip), %r11
+	jmpq *-8(%r14)
+	.p2align 5
+2:	testl %eax, %eax
 	jnz 1f
 	xorl %ebp, %ebp         /* the child: its outermost frame */
 	popq %rdi
