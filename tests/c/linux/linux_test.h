@@ -70,8 +70,9 @@ fixture_open(struct Fixture *f, const char *const *maps, const char *wd)
 	assert_non_null(f->proc);
 	f->thread = thread_make(f->proc);
 	assert_non_null(f->thread);
-	f->memory = lfi_box_mapany(f->proc->box, MEMORY_PAGES * PAGE, LFI_PROT_READ | LFI_PROT_WRITE,
-	    LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
+	/* In the middle of nowhere, so that what lies around it is not mapped. */
+	f->memory = lfi_box_mapat(f->proc->box, f->proc->info.min + 0x1000000, MEMORY_PAGES * PAGE,
+	    LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
 	assert_true(f->memory != (lfiptr) -1);
 }
 
