@@ -35,6 +35,7 @@ struct cursor {
 	struct insn *insn;
 	const char *reason;
 	bool repeated_66;
+	bool group;     /* the row depends on ModRM */
 	uint8_t select; /* mandatory prefix as index: none, 66, F3, F2 */
 };
 
@@ -134,7 +135,8 @@ find_row(struct cursor *c)
 	unsigned modrm = *c->p;
 
 	insn->digit = modrm >> 3 & 7;
-	if (entry & IN_GROUP)
+	c->group = entry & IN_GROUP;
+	if (c->group)
 		entry = x64_digits[entry & ~IN_GROUP][modrm >= 0xc0][insn->digit];
 	if (!entry)
 		return refuse(c, LFI_RULE_INSTRUCTION, "instruction is not allowed");
@@ -143,6 +145,7 @@ find_row(struct cursor *c)
 	return 0;
 }
 
+/* Only for instructions with prefixes, and rows that are particular about them. */
 static int
 row_prefixes(struct cursor *c)
 {
@@ -307,12 +310,10 @@ memory_prefixes(struct cursor *c)
 static unsigned
 written_by(const struct insn *insn, unsigned operand, unsigned number)
 {
-	unsigned class = operand & CLASS;
-
-	if (!(operand & W) || class >= Vx)
+	if ((operand & CLASS) >= Vx || !(operand & W))
 		return 0;
-	if (class == Gb && number >= 4 && !insn->rex_seen)
-		number &= number < 8 ? 3 : 15; /* ah, ch, dh, bh */
+	if ((operand & CLASS) == Gb && !insn->rex_seen)
+		number &= 3; /* al to bl, ah to bh */
 	return 1u << number;
 }
 
@@ -331,9 +332,9 @@ find_written(struct insn *insn)
 }
 
 static bool
-has_modrm(const struct row *row, unsigned map, unsigned entry)
+has_modrm(const struct cursor *c, const struct row *row)
 {
-	return row->imm != MOFFS && (row->rm || row->reg || row->only || entry & IN_GROUP);
+	return c->group || ((row->rm || row->reg) && row->imm != MOFFS);
 }
 
 static int
@@ -342,12 +343,14 @@ decode(struct cursor *c)
 	struct insn *insn = c->insn;
 	int rule;
 
-	if ((rule = prefixes(c)) || (rule = opcode(c)) || (rule = find_row(c)) || (rule = row_prefixes(c)))
+	if ((rule = prefixes(c)) || (rule = opcode(c)) || (rule = find_row(c)))
+		return rule;
+	if ((insn->prefixes || insn->row->flags & (NOREX | RELAXED)) && (rule = row_prefixes(c)))
 		return rule;
 	if (insn->vex && (rule = row_vex(c)))
 		return rule;
 	insn->operand = insn->rex & REX_W ? 8 : insn->prefixes & P_66 ? 2 : 4;
-	if (has_modrm(insn->row, insn->map, x64_opcodes[insn->map][c->select][insn->opcode])) {
+	if (has_modrm(c, insn->row)) {
 		if ((rule = modrm(c)))
 			return rule;
 		if (insn->row->kind == GATHER &&
@@ -357,7 +360,7 @@ decode(struct cursor *c)
 		insn->rm = (uint8_t) ((insn->opcode & 7) | (insn->rex & REX_B) << 3);
 	}
 	immediate(c);
-	if ((rule = memory_prefixes(c)))
+	if (insn->prefixes && (rule = memory_prefixes(c)))
 		return rule;
 	if (c->p - c->start > INSN_MAX)
 		return refuse(c, LFI_RULE_DECODE, "longer than 15 bytes");

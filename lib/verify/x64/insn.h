@@ -50,7 +50,7 @@ struct insn {
 	uint8_t v;         /* VEX.vvvv */
 	uint8_t operand;   /* operand size in bytes: 2, 4, 8 */
 	uint8_t digit;     /* ModRM.reg without REX.R */
-	bool memory;       /* ModRM.rm (or a moffs) is memory: base, index, scale, disp */
+	bool memory;       /* ModRM.rm (or a moffs) is memory: base, index, scale (if there is a SIB), disp */
 	uint8_t reg, rm;   /* with REX.R and REX.B; rm is the low opcode bits' register where .op is used */
 	uint8_t base, index, scale;
 };

@@ -640,7 +640,7 @@ arch_scan(struct verify *v)
 	size_t pos = 0;
 
 	while (pos < v->size && !v->stop) {
-		if (pos % v->bundle == 0)
+		if ((pos & (v->bundle - 1)) == 0)
 			next_bundle(&s);
 		pos = step(&s, pos);
 		v->report.instructions++;
