@@ -62,48 +62,62 @@ MULTIPLY(s, float, __builtin_copysignf)
 MULTIPLY(d, double, __builtin_copysign)
 MULTIPLY(x, long double, __builtin_copysignl)
 
-/* Scaling without a mathematics library: exact for normal numbers. */
 static long double
-scale_x(long double x, int n)
+magnitude(long double x)
 {
-	for (; n > 0; n -= n > 62 ? 62 : n)
-		x *= (long double) ((uint64_t) 1 << (n > 62 ? 62 : n));
-	for (; n < 0; n += n < -62 ? 62 : -n)
-		x /= (long double) ((uint64_t) 1 << (n < -62 ? 62 : -n));
-	return x;
+	return x < 0 ? -x : x;
 }
 
-static int
-exponent_x(long double x)
+/* One part of (a + ib) / (c + id) for |c| >= |d|, where r = d / c and size = c + d r. Products that lose digits are formed in another order. */
+static long double
+quotient_part(long double a, long double b, long double c, long double d, long double r, long double size)
 {
-	union {
-		long double value;
-		struct {
-			uint64_t mantissa;
-			uint16_t exponent;
-		} bits;
-	} u = {x};
+	if (magnitude(r) < __LDBL_MIN__)
+		return (a + d * (b / c)) / size;
+	if (magnitude(b * r) < __LDBL_MIN__)
+		return a / size + (b / size) * r;
+	return (a + b * r) / size;
+}
 
-	return (u.bits.exponent & 0x7fff) - 16383;
+/* Takes both parts away from the ends of the range by a power of two, which it returns. */
+static long double
+into_range(long double *x, long double *y)
+{
+	long double largest = LARGER(magnitude(*x), magnitude(*y)), by = 1;
+
+	if (largest >= __LDBL_MAX__ / 2)
+		by = 0.5L;
+	else if (largest <= __LDBL_MIN__ * 2 / __LDBL_EPSILON__)
+		by = 2 / (__LDBL_EPSILON__ * __LDBL_EPSILON__);
+	*x *= by;
+	*y *= by;
+	return by;
 }
 
 _Complex long double
 __divxc3(long double a, long double b, long double c, long double d)
 {
-	long double size = LARGER(c < 0 ? -c : c, d < 0 ? -d : d), scale = 1, cs, ds, norm, x, y;
+	long double p = a, q = b, u = c, v = d, scale = 1, r, size, x, y;
 	int left = INFINITE(a) || INFINITE(b), right = INFINITE(c) || INFINITE(d);
 
-	/* a power of two, so that the squares neither overflow nor vanish */
-	if (size > 0 && !INFINITE(size))
-		scale = scale_x(1, -exponent_x(size));
-	cs = c * scale;
-	ds = d * scale;
-	norm = cs * cs + ds * ds;
-	x = (a * cs + b * ds) / norm * scale;
-	y = (b * cs - a * ds) / norm * scale;
+	scale /= into_range(&p, &q);
+	scale *= into_range(&u, &v);
+	if (magnitude(u) >= magnitude(v)) {
+		r = v / u;
+		size = u + v * r;
+		x = quotient_part(p, q, u, v, r, size);
+		y = quotient_part(q, -p, u, v, r, size);
+	} else {
+		r = u / v;
+		size = v + u * r;
+		x = quotient_part(q, p, v, u, r, size);
+		y = quotient_part(-p, q, v, u, r, size);
+	}
+	x *= scale;
+	y *= scale;
 	if (!NAN_BOTH(x, y))
 		return make_x(x, y);
-	if (norm == 0 && !(__builtin_isnan(a) && __builtin_isnan(b)))
+	if (c == 0 && d == 0 && !(__builtin_isnan(a) && __builtin_isnan(b)))
 		return make_x(__builtin_copysignl(__builtin_infl(), c) * a,
 		    __builtin_copysignl(__builtin_infl(), c) * b);
 	if (left && !right && !__builtin_isnan(c) && !__builtin_isnan(d)) {
