@@ -43,12 +43,22 @@ machine_name(unsigned machine)
 	return "another processor";
 }
 
+/* Also of a file that is too short for a header, a script for example. */
+static int
+check_magic(const unsigned char *bytes, size_t size)
+{
+	if (size >= SELFMAG && memcmp(bytes, ELFMAG, SELFMAG))
+		return error_set(LFI_ERR_ELF, "not an ELF file: it starts with the bytes %02x %02x %02x %02x", bytes[0],
+		    bytes[1], bytes[2], bytes[3]);
+	if (size < sizeof(Elf64_Ehdr))
+		return error_set(
+		    LFI_ERR_ELF, "%zu bytes are too short for an ELF header (%zu bytes)", size, sizeof(Elf64_Ehdr));
+	return 0;
+}
+
 static int
 check_ident(const unsigned char *ident)
 {
-	if (memcmp(ident, ELFMAG, SELFMAG))
-		return error_set(LFI_ERR_ELF, "not an ELF file: it starts with the bytes %02x %02x %02x %02x", ident[0],
-		    ident[1], ident[2], ident[3]);
 	if (ident[EI_CLASS] != ELFCLASS64)
 		return error_set(LFI_ERR_ELF, "not a 64-bit ELF file: class %u, expected %u", ident[EI_CLASS], ELFCLASS64);
 	if (ident[EI_DATA] != ELFDATA2LSB)
@@ -195,8 +205,8 @@ elfview_open(struct ElfView *view, const void *bytes, size_t size, unsigned mach
 	Elf64_Ehdr header;
 
 	*view = (struct ElfView){.bytes = bytes, .size = size};
-	if (size < sizeof header)
-		return error_set(LFI_ERR_ELF, "%zu bytes are too short for an ELF header (%zu bytes)", size, sizeof header);
+	if (check_magic(bytes, size) < 0)
+		return -1;
 	memcpy(&header, bytes, sizeof header);
 	if (check_ident(header.e_ident) < 0 || check_type(&header, machine) < 0 || check_headers(view, &header) < 0)
 		return -1;

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * C programs made by lfi-cc, run by lfi-run or called as a library: musl's
+ * start-up, stdio, files, memory, time and threads on the emulated kernel.
+ * Their sources are in programs/.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <lfi/lfi.h>
+
+enum { OUTPUT = 8192 };
+
+static char dir[] = "/tmp/lfi-programs-XXXXXX";
+
+/* Runs a shell command with $RUN, $CC and $SOURCES set, in the scratch directory. Its exit status; output in `out`. */
+static int
+shell(const char *command, char out[OUTPUT])
+{
+	char line[4096];
+	size_t used;
+	FILE *pipe;
+	int status;
+
+	snprintf(line, sizeof line, "cd %s && RUN=%s/lfi-run CC=%s/lfi-cc SOURCES=%s/tests/c/linux/programs; { %s; } 2>&1", dir,
+	    getenv("LFI_BIN"), getenv("LFI_BIN"), getenv("LFI_SOURCE"), command);
+	pipe = popen(line, "r");
+	assert_non_null(pipe);
+	used = fread(out, 1, OUTPUT - 1, pipe);
+	out[used] = 0;
+	status = pclose(pipe);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void
+expect(const char *command, int status, const char *output)
+{
+	char out[OUTPUT];
+	int got = shell(command, out);
+
+	if (got != status || strcmp(out, output) != 0)
+		fail_msg("%s\nexit status %d instead of %d, output:\n%s\ninstead of:\n%s", command, got, status, out, output);
+}
+
+/* As expect; the output must contain `part`. */
+static void
+expect_part(const char *command, int status, const char *part)
+{
+	char out[OUTPUT];
+	int got = shell(command, out);
+
+	if (got != status || !strstr(out, part))
+		fail_msg("%s\nexit status %d instead of %d, output:\n%s\nwithout:\n%s", command, got, status, out, part);
+}
+
+static void
+arguments_environment_and_exit_status_pass(void **state)
+{
+	expect("$RUN arguments.lfi", 1, "");
+	expect("$RUN arguments.lfi -v --help --env X=1 ''", 6,
+	    "argument -v\nargument --help\nargument --env\nargument X=1\nargument \n");
+	expect("SECRET=1 $RUN --env A=1 --env=B=two=2 -- arguments.lfi x", 2, "argument x\nvariable A=1\nvariable B=two=2\n");
+	expect("env -i Z=z $RUN --inherit-env arguments.lfi", 1, "variable Z=z\n");
+	expect_part("$RUN arguments.lfi \"$(head -c 1000000 /dev/zero | tr '\\0' x | fold -w 100000)\" 2>&1 | tail -c 200", 0, "");
+	expect_part("$RUN arguments.lfi $(yes 1234567890123456789012345678901234567890 | head -n 20000)", 126,
+	    "more than a quarter of the stack");
+}
+
+static void
+standard_streams_are_inherited(void **state)
+{
+	expect("printf 'a\\nb\\n' | $RUN echo.lfi 2>error; cat error", 0, "1 a\n2 b\n2 lines\n");
+	expect("$RUN echo.lfi </dev/null 2>/dev/null", 0, "");
+	expect("$RUN echo.lfi <&- 2>/dev/null", 0, "");
+	expect("yes | $RUN echo.lfi | head -n 2; test ${PIPESTATUS-0} = 0", 0, "1 y\n2 y\n");
+}
+
+static void
+each_end_has_its_status_and_message(void **state)
+{
+	expect("$RUN end.lfi", 0, "before\n");
+	expect("$RUN end.lfi exit", 3, "before\n");
+	expect("$RUN end.lfi _exit", 4, "before\n");
+	expect("$RUN end.lfi abort", 128 + 6, "before\n");
+	expect("$RUN end.lfi raise", 128 + 15, "before\n");
+	expect_part("$RUN end.lfi read", 128 + 11, "before\nlfi-run: end.lfi: sandboxed code trapped at");
+	expect_part("$RUN end.lfi write", 128 + 11, "SIGSEGV");
+	expect_part("$RUN end.lfi divide", 128 + 8, "SIGFPE");
+	expect_part("$RUN end.lfi stack", 128 + 11, "SIGSEGV");
+	expect_part("$RUN end.lfi trap", 128 + 4, "SIGILL");
+}
+
+static void
+files_directories_time_and_memory_work(void **state)
+{
+	expect("rm -rf w ro; mkdir w ro; echo x >ro/file; ln -s /etc/passwd w/link; ln -s /etc w/linkdir;"
+	       "$RUN --dir /w=w --dir=/ro=ro:ro --wd /w files.lfi </dev/null && ls w && cat ro/file",
+	    0, "all is well\nlink\nlinkdir\nx\n");
+}
+
+static void
+threads_work_and_end_with_the_process(void **state)
+{
+	const char *sum = "counter 8000, sum 68\n";
+
+	expect("$RUN threads.lfi", 0, sum);
+	for (int i = 0; i < 5; i++) {
+		expect("timeout 20 $RUN threads.lfi main-ends", 4, sum);
+		expect("timeout 20 $RUN threads.lfi main-leaves", 9, sum);
+		expect("timeout 20 $RUN threads.lfi main-loops", 9, sum);
+	}
+}
+
+static void
+bad_options_and_programs_have_their_status_and_message(void **state)
+{
+	static const struct {
+		const char *command;
+		int status;
+		const char *part;
+	} rows[] = {
+	    {"$RUN", 125, "lfi-run: no program; see lfi-run --help"},
+	    {"$RUN --nonsense x", 125, "lfi-run: no option '--nonsense'"},
+	    {"$RUN --dir", 125, "lfi-run: --dir needs a value"},
+	    {"$RUN --dir x echo.lfi", 125, "lfi-run: directory map 'x' is not /SANDBOX-PATH=HOST-PATH[:ro]"},
+	    {"$RUN --dir /x=/nowhere echo.lfi", 125, "host directory '/nowhere': No such file or directory"},
+	    {"$RUN --env X echo.lfi", 125, "--env X: NAME=VALUE"},
+	    {"$RUN --sandbox=none echo.lfi", 125, "one of full, stores, jumps"},
+	    {"$RUN --cfi=bundle64 echo.lfi", 125, "bundle32 or bundle16"},
+	    {"$RUN nowhere.lfi", 127, "lfi-run: nowhere.lfi: no such program"},
+	    {"$RUN .", 126, "'.' is not a regular file"},
+	    {"$RUN /bin/sh", 126, "lfi-run: /bin/sh: segment"},
+	    {": >empty; $RUN empty", 126, "lfi-run: empty: 0 bytes are too short for an ELF header"},
+	    {"echo '#!/bin/sh' >script; $RUN script", 126, "not an ELF file"},
+	    {"head -c 5000 echo.lfi >cut; $RUN cut", 126, "past the end of the file (5000 bytes)"},
+	    {"$RUN --help", 0, "usage: lfi-run"},
+	    {"$RUN --version", 0, "lfi-run 1."},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		expect_part(rows[i].command, rows[i].status, rows[i].part);
+}
+
+/* A shared object of the host's compiler with an entry point: position-independent, and not confined. */
+static void
+code_that_was_not_rewritten_is_refused_with_its_place(void **state)
+{
+	expect_part("echo 'int _start(int *p) { return *p; }' >raw.c && cc -O1 -fPIC -shared -nostdlib -Wl,-e,_start -Wl,-z,separate-code raw.c -o raw "
+		    "&& $RUN raw",
+	    126, "lfi-run: raw: ");
+}
+
+/* ---- Libraries ---- */
+
+struct Library {
+	struct LFIEngine *engine;
+	struct LFILinuxEngine *linux_;
+	struct LFILinuxProc *proc;
+	struct LFILinuxThread *thread;
+};
+
+static _Thread_local struct LFIContext *own_ctx;
+
+static void
+open_library(struct Library *library)
+{
+	char path[128];
+
+	snprintf(path, sizeof path, "%s/library.lfi", dir);
+	library->engine = lfi_new((struct LFIOptions){0}, 1);
+	library->linux_ = lfi_linux_new(library->engine, (struct LFILinuxOptions){0});
+	library->proc = lfi_proc_new(library->linux_);
+	if (!lfi_proc_load_file(library->proc, path))
+		fail_msg("%s", lfi_errmsg());
+	library->thread = lfi_thread_new(library->proc, 0, NULL, NULL);
+	assert_non_null(library->thread);
+	if (lfi_linux_init_clone(library->thread) < 0)
+		fail_msg("%s", lfi_errmsg());
+	own_ctx = lfi_thread_ctx(library->thread);
+}
+
+static void
+close_library(struct Library *library)
+{
+	lfi_proc_free(library->proc);
+	lfi_linux_free(library->linux_);
+	lfi_free(library->engine);
+}
+
+static int
+call_int(struct Library *library, const char *name, const char *sig, int a, int b)
+{
+	union LFIValue args[2] = {{.i = a}, {.i = b}}, result = {.i = 0};
+
+	assert_int_equal(lfi_call(own_ctx, lfi_proc_sym(library->proc, name), sig, args, &result), 0);
+	return (int) result.i;
+}
+
+static void
+a_program_without_main_is_a_library(void **state)
+{
+	struct Library library;
+	union LFIValue arg, result;
+	char text[32];
+	lfiptr memory;
+
+	open_library(&library);
+	assert_int_equal(call_int(&library, "add", "i(ii)", 40, 2), 42);
+	assert_int_equal(call_int(&library, "count_calls", "i()", 0, 0), 1);
+	assert_int_equal(call_int(&library, "count_calls", "i()", 0, 0), 2);
+	assert_int_equal(call_int(&library, "use_errno", "i(i)", 77, 0), 77);
+	memory = lfi_box_mapany(lfi_proc_box(library.proc), 4096, 3, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
+	assert_int_equal(lfi_box_copyto(lfi_proc_box(library.proc), memory, "stressed", 9), 0);
+	arg.u = memory;
+	assert_int_equal(lfi_call(own_ctx, lfi_proc_sym(library.proc, "reversed"), "p(p)", &arg, &result), 0);
+	assert_int_equal(lfi_box_copystr(lfi_proc_box(library.proc), text, result.u, sizeof text), 8);
+	assert_string_equal(text, "desserts");
+	assert_int_equal(LFI_INVOKE(lfi_proc_box(library.proc), &own_ctx, lfi_proc_sym(library.proc, "add"), int, (int, int), 1, 2), 3);
+	close_library(&library);
+}
+
+struct Caller {
+	struct Library *library;
+	bool ok;
+};
+
+/* On a host thread that has no context yet. */
+static void *
+call_from_a_thread(void *arg)
+{
+	struct Caller *caller = arg;
+	struct LFIBox *box = lfi_proc_box(caller->library->proc);
+	lfiptr count_own = lfi_proc_sym(caller->library->proc, "count_own");
+	lfiptr count_calls = lfi_proc_sym(caller->library->proc, "count_calls");
+	lfiptr use_errno = lfi_proc_sym(caller->library->proc, "use_errno");
+
+	caller->ok = true;
+	for (int i = 1; i <= 1000; i++) {
+		if (LFI_INVOKE(box, &own_ctx, count_own, int, (void)) != i)
+			caller->ok = false;
+		if (LFI_INVOKE(box, &own_ctx, use_errno, int, (int), i) != i)
+			caller->ok = false;
+		LFI_INVOKE(box, &own_ctx, count_calls, int, (void));
+	}
+	return NULL;
+}
+
+static void
+host_threads_call_a_library_with_contexts_of_their_own(void **state)
+{
+	struct Library library;
+	struct Caller callers[4];
+	pthread_t threads[4];
+
+	open_library(&library);
+	for (int i = 0; i < 4; i++) {
+		callers[i] = (struct Caller){&library, false};
+		assert_int_equal(pthread_create(&threads[i], NULL, call_from_a_thread, &callers[i]), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], NULL);
+		assert_true(callers[i].ok);
+	}
+	assert_int_equal(call_int(&library, "count_calls", "i()", 0, 0), 4001);
+	assert_int_equal(call_int(&library, "count_own", "i()", 0, 0), 1);
+	close_library(&library);
+}
+
+/* ---- Set-up ---- */
+
+static int
+compile_all(void **state)
+{
+	char out[OUTPUT];
+
+	if (!mkdtemp(dir))
+		return -1;
+	if (shell("for f in $SOURCES/*.c; do $CC -O2 $f -o $(basename $f .c).lfi || exit 1; done", out) == 0)
+		return 0;
+	fprintf(stderr, "%s\n", out);
+	return -1;
+}
+
+static int
+remove_all(void **state)
+{
+	char line[64];
+
+	snprintf(line, sizeof line, "rm -rf %s", dir);
+	return system(line);
+}
+
+/* Whether there is a sysroot to compile with; a build without one (LFI_SYSROOT=OFF) cannot make programs. */
+static bool
+can_compile(void)
+{
+	char path[4096];
+
+	if (!getenv("LFI_BIN") || !getenv("LFI_BUILD") || !getenv("LFI_SOURCE"))
+		return false;
+	snprintf(path, sizeof path, "%s/sysroot/lib/libc.a", getenv("LFI_BUILD"));
+	return access(path, R_OK) == 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(arguments_environment_and_exit_status_pass),
+	    cmocka_unit_test(standard_streams_are_inherited),
+	    cmocka_unit_test(each_end_has_its_status_and_message),
+	    cmocka_unit_test(files_directories_time_and_memory_work),
+	    cmocka_unit_test(threads_work_and_end_with_the_process),
+	    cmocka_unit_test(bad_options_and_programs_have_their_status_and_message),
+	    cmocka_unit_test(code_that_was_not_rewritten_is_refused_with_its_place),
+	    cmocka_unit_test(a_program_without_main_is_a_library),
+	    cmocka_unit_test(host_threads_call_a_library_with_contexts_of_their_own),
+	};
+
+	if (!can_compile()) {
+		puts("skipped: there is no sysroot in this build (LFI_SYSROOT=OFF), so that no program can be compiled");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, compile_all, remove_all);
+}

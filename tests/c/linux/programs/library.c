@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* A program without main: a library. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int calls;
+static __thread int own;
+
+int add(int a, int b);
+int count_calls(void);
+int count_own(void);
+char *reversed(const char *text);
+int use_errno(int value);
+
+int
+add(int a, int b)
+{
+	return a + b;
+}
+
+int
+count_calls(void)
+{
+	return __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
+}
+
+int
+count_own(void)
+{
+	return ++own;
+}
+
+char *
+reversed(const char *text)
+{
+	size_t length = strlen(text);
+	char *copy = malloc(length + 1);
+
+	for (size_t i = 0; copy && i < length; i++)
+		copy[i] = text[length - 1 - i];
+	if (copy)
+		copy[length] = 0;
+	return copy;
+}
+
+int
+use_errno(int value)
+{
+	errno = value;
+	free(malloc(100));
+	return errno;
+}
