@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* lfi_verify as a function: arguments, options, reports, messages, and bytes that end at an unmapped page. */
+#include <lfi/lfi_verify.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#define PAGE 4096
+#define GIB4 ((uint64_t) 1 << 32)
+
+static uint64_t scratch[2 * PAGE / 64];
+static uint8_t nops[64];
+
+static bool
+take_rule(const struct LFIViolation *violation, void *user)
+{
+	*(int *) user = violation->rule;
+	return true;
+}
+
+static int
+rule_of(const struct LFIVerifyOptions *options, const void *code, size_t size, uint64_t offset, size_t scratch_size)
+{
+	int rule = LFI_RULE_NONE;
+	int result = lfi_verify(options, code, size, offset, scratch, scratch_size, take_rule, &rule, NULL);
+
+	assert_int_equal(result, rule != LFI_RULE_NONE);
+	return rule;
+}
+
+static void
+a_region_must_be_whole_bundles_in_the_sandbox(void **state)
+{
+	static const struct {
+		size_t size;
+		uint64_t offset;
+		int rule;
+	} rows[] = {
+	    {64, 0, LFI_RULE_NONE},
+	    {0, 0, LFI_RULE_NONE},
+	    {33, 0, LFI_RULE_ARGUMENT},
+	    {48, 0, LFI_RULE_ARGUMENT},
+	    {32, 16, LFI_RULE_ARGUMENT},
+	    {32, 1, LFI_RULE_ARGUMENT},
+	    {64, GIB4 - 64, LFI_RULE_NONE},
+	    {64, GIB4 - 32, LFI_RULE_ARGUMENT},
+	    {64, GIB4, LFI_RULE_ARGUMENT},
+	    {64, UINT64_MAX - 63, LFI_RULE_ARGUMENT},
+	    {SIZE_MAX - 31, 32, LFI_RULE_ARGUMENT},
+	    {GIB4 + 32, 0, LFI_RULE_ARGUMENT},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		assert_int_equal(rule_of(NULL, nops, rows[i].size, rows[i].offset, sizeof scratch), rows[i].rule);
+}
+
+static void
+scratch_must_be_large_enough_and_aligned(void **state)
+{
+	assert_int_equal(lfi_verify_scratch_size(0), 0);
+	assert_int_equal(lfi_verify_scratch_size(32), 16);
+	assert_int_equal(lfi_verify_scratch_size(64), 16);
+	assert_int_equal(lfi_verify_scratch_size(96), 32);
+	assert_int_equal(lfi_verify_scratch_size(4096), 1024);
+	assert_int_equal(rule_of(NULL, nops, 64, 0, 16), LFI_RULE_NONE);
+	assert_int_equal(rule_of(NULL, nops, 64, 0, 15), LFI_RULE_ARGUMENT);
+	assert_int_equal(lfi_verify(NULL, nops, 64, 0, (char *) scratch + 4, 16, NULL, NULL, NULL), 1);
+	assert_int_equal(lfi_verify(NULL, nops, 64, 0, NULL, 16, NULL, NULL, NULL), 1);
+	assert_int_equal(lfi_verify(NULL, NULL, 64, 0, scratch, 16, NULL, NULL, NULL), 1);
+}
+
+static void
+options_that_are_not_known_are_refused(void **state)
+{
+	struct {
+		struct LFIVerifyOptions options;
+		uint64_t newer;
+	} grown = {.options = {.struct_size = sizeof grown}};
+	struct LFIVerifyOptions options = {.struct_size = sizeof options};
+
+	assert_int_equal(rule_of(&options, nops, 64, 0, 16), LFI_RULE_NONE);
+	assert_int_equal(rule_of(&grown.options, nops, 64, 0, 16), LFI_RULE_NONE);
+	grown.newer = 1;
+	assert_int_equal(rule_of(&grown.options, nops, 64, 0, 16), LFI_RULE_ARGUMENT);
+	options.policy = 3;
+	assert_int_equal(rule_of(&options, nops, 64, 0, 16), LFI_RULE_ARGUMENT);
+	options.policy = -1;
+	assert_int_equal(rule_of(&options, nops, 64, 0, 16), LFI_RULE_ARGUMENT);
+	options.policy = 0;
+	options.bundle = 64;
+	assert_int_equal(rule_of(&options, nops, 64, 0, 16), LFI_RULE_ARGUMENT);
+	options.bundle = 16;
+	assert_int_equal(rule_of(&options, nops, 48, 16, 16), LFI_RULE_NONE);
+	options.struct_size = 0;
+	assert_int_equal(rule_of(&options, nops, 64, 0, 16), LFI_RULE_ARGUMENT);
+	/* An older caller's struct ends before the bundle size: the default holds. */
+	options.struct_size = offsetof(struct LFIVerifyOptions, bundle);
+	assert_int_equal(rule_of(&options, nops, 48, 0, 16), LFI_RULE_ARGUMENT);
+}
+
+struct report_row {
+	uint8_t code[16];
+	uint32_t flags;
+	uint64_t cpu;
+};
+
+#define CPU(name) ((uint64_t) 1 << LFI_CPU_##name)
+
+static const struct report_row report_rows[] = {
+    {{0x01, 0xc8}, 0, 0},                                                      /* add */
+    {{0x0f, 0x58, 0xc1}, 0, 0},                                                /* addps */
+    {{0xc5, 0xf8, 0x58, 0xc1}, LFI_CODE_AVX, CPU(AVX)},                        /* vaddps xmm */
+    {{0xc5, 0xf9, 0xfe, 0xc1}, LFI_CODE_AVX, CPU(AVX)},                        /* vpaddd xmm */
+    {{0xc5, 0xfd, 0xfe, 0xc1}, LFI_CODE_AVX, CPU(AVX) | CPU(AVX2)},            /* vpaddd ymm */
+    {{0xc4, 0xe2, 0x71, 0xdc, 0xc2}, LFI_CODE_AVX, CPU(AVX) | CPU(AES)},       /* vaesenc xmm */
+    {{0xc4, 0xe2, 0x75, 0xdc, 0xc2}, LFI_CODE_AVX, CPU(AVX) | CPU(AES) | CPU(VAES)},
+    {{0xc5, 0xf8, 0x77}, LFI_CODE_AVX, CPU(AVX)},                              /* vzeroupper */
+    {{0xc4, 0xe2, 0x70, 0xf2, 0xc2}, 0, CPU(BMI1)},                            /* andn: no vector register */
+    {{0xd9, 0xe8}, LFI_CODE_X87, 0},                                           /* fld1 */
+    {{0x0f, 0xfe, 0xc1}, LFI_CODE_X87, 0},                                     /* paddd mm */
+    {{0xd9, 0x2c, 0x24}, LFI_CODE_X87 | LFI_CODE_FPCONTROL, 0},                /* fldcw */
+    {{0x0f, 0xae, 0x14, 0x24}, LFI_CODE_FPCONTROL, 0},                         /* ldmxcsr */
+    {{0xfd}, LFI_CODE_DIRECTION, 0},                                           /* std */
+    {{0xfc}, 0, 0},                                                            /* cld */
+    {{0xf3, 0x0f, 0xb8, 0xc1}, 0, CPU(POPCNT)},
+    {{0x67, 0x65, 0x48, 0x0f, 0xc7, 0x08}, 0, CPU(CX16)},                      /* cmpxchg16b */
+    {{0x67, 0x65, 0x0f, 0xc7, 0x08}, 0, 0},                                    /* cmpxchg8b */
+    {{0x0f, 0x01, 0xf9}, 0, CPU(RDTSCP)},
+};
+
+static void
+the_report_says_what_the_code_needs(void **state)
+{
+	for (size_t i = 0; i < sizeof report_rows / sizeof report_rows[0]; i++) {
+		struct LFIVerifyReport report = {.struct_size = sizeof report};
+		uint8_t code[32];
+
+		memset(code, 0x90, sizeof code);
+		for (size_t j = 0; j < 16 && report_rows[i].code[j]; j++)
+			code[j] = report_rows[i].code[j];
+		assert_int_equal(lfi_verify(NULL, code, 32, 0, scratch, 16, NULL, NULL, &report), 0);
+		assert_int_equal(report.code, report_rows[i].flags);
+		assert_int_equal(report.cpu, report_rows[i].cpu);
+		assert_int_equal(report.violations, 0);
+		assert_true(report.instructions > 1);
+	}
+}
+
+static void
+a_shorter_report_is_not_overrun(void **state)
+{
+	struct LFIVerifyReport report;
+
+	memset(&report, 0x55, sizeof report);
+	report.struct_size = offsetof(struct LFIVerifyReport, instructions);
+	assert_int_equal(lfi_verify(NULL, nops, 64, 0, scratch, 16, NULL, NULL, &report), 0);
+	assert_int_equal(report.cpu, 0);
+	assert_int_equal(report.instructions, 0x5555555555555555);
+}
+
+static bool
+count_violation(const struct LFIViolation *violation, void *user)
+{
+	return ++*(unsigned *) user < 3;
+}
+
+static void
+violations_stop_at_the_limit_or_when_the_callback_says_so(void **state)
+{
+	struct LFIVerifyOptions options = {.struct_size = sizeof options, .max_violations = 1000};
+	struct LFIVerifyReport report = {.struct_size = sizeof report};
+	uint8_t rets[64];
+	unsigned count = 0;
+
+	memset(rets, 0xc3, sizeof rets);
+	assert_int_equal(lfi_verify(&options, rets, 64, 0, scratch, 16, NULL, NULL, &report), 1);
+	assert_int_equal(report.violations, 64);
+	assert_int_equal(lfi_verify(&options, rets, 64, 0, scratch, 16, count_violation, &count, &report), 1);
+	assert_int_equal(count, 3);
+	options.max_violations = 0;
+	assert_int_equal(lfi_verify(&options, rets, 64, 0, scratch, 16, NULL, NULL, &report), 1);
+	assert_int_equal(report.violations, 1);
+}
+
+static bool
+take_text(const struct LFIViolation *violation, void *user)
+{
+	char *text = user;
+
+	snprintf(text, 200, "%zu+%zu `%s`: %s", violation->offset, violation->size, violation->insn, violation->reason);
+	return false;
+}
+
+static void
+a_message_names_the_instruction_and_the_reason(void **state)
+{
+	static const struct {
+		size_t size;
+		uint8_t code[16];
+		const char *text;
+	} rows[] = {
+	    {4, {0x90, 0x48, 0x8b, 0x00}, "1+3 `mov (%rax), %rax`: memory operand is not sandboxed"},
+	    {7, {0xc7, 0x40, 0x08, 1}, "0+7 `movl $0x1, 0x8(%rax)`: memory operand is not sandboxed"},
+	    {5, {0x67, 0x8b, 0x44, 0x88, 0xf8}, "0+5 `mov -0x8(%eax,%ecx,4), %eax`: address-size prefix without gs"},
+	    {2, {0x0f, 0x05}, "0+2 `.byte 0x0f, 0x05`: instruction is not allowed"},
+	    {2, {0xff, 0xd0}, "0+2 `call *%rax`: indirect branch is not masked"},
+	    {3, {0x4d, 0x89, 0xc6}, "0+3 `mov %r8, %r14`: writes a protected register"},
+	    {4, {0xc5, 0xf5, 0x58, 0x02}, "0+4 `vaddp (%rdx), %ymm1, %ymm0`: memory operand is not sandboxed"},
+	    {3, {0x40, 0x88, 0xc4}, "0+3 `mov %al, %spl`: writes the stack pointer"},
+	    {3, {0xf3, 0x48, 0xab}, "0+3 `rep stosq`: string instruction outside its group"},
+	    {5, {0xe9, 0xf0, 0xff, 0xff, 0xff},
+	        "0+5 `jmp .-0xb`: target outside the region is not a bundle start in the sandbox"},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		uint8_t code[32];
+		char text[200] = "";
+
+		memset(code, 0x90, sizeof code);
+		memcpy(code, rows[i].code, rows[i].size);
+		assert_int_equal(lfi_verify(NULL, code, 32, 0, scratch, 16, take_text, text, NULL), 1);
+		assert_string_equal(text, rows[i].text);
+	}
+}
+
+static void
+names_of_rules_and_features_are_never_null(void **state)
+{
+	assert_string_equal(lfi_verify_rule_name(LFI_RULE_MEMORY), "memory");
+	assert_string_equal(lfi_verify_rule_name(-1), "unknown");
+	assert_string_equal(lfi_verify_rule_name(1000), "unknown");
+	assert_string_equal(lfi_cpu_feature_name(LFI_CPU_AVX2), "avx2");
+	assert_string_equal(lfi_cpu_feature_name(LFI_CPU_COUNT), "unknown");
+	for (int i = 0; i <= LFI_RULE_ARGUMENT; i++)
+		assert_non_null(lfi_verify_rule_name(i));
+	for (int i = 0; i < LFI_CPU_COUNT; i++)
+		assert_non_null(lfi_cpu_feature_name(i));
+}
+
+/* Two pages between unmapped ones. */
+static uint8_t *
+guarded_pages(void)
+{
+	uint8_t *pages = mmap(NULL, 4 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(pages != MAP_FAILED);
+	assert_int_equal(mprotect(pages + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE), 0);
+	return pages + PAGE;
+}
+
+static void
+no_byte_outside_the_region_is_read(void **state)
+{
+	struct LFIVerifyOptions options = {.struct_size = sizeof options, .max_violations = SIZE_MAX};
+	uint8_t *pages = guarded_pages();
+	uint64_t x = 88172645463325252ull;
+
+	for (int round = 0; round < 20000; round++) {
+		size_t size = 32 + 32 * (size_t) (round % 4);
+		uint8_t *code = round & 1 ? pages : pages + 2 * PAGE - size;
+		unsigned count = 0;
+
+		for (size_t i = 0; i < size; i++) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			code[i] = (uint8_t) x;
+		}
+		if (round % 3 == 0)
+			memset(code + size - 16, 0x2e + (round % 9 == 0), 16);
+		options.policy = round % 3;
+		lfi_verify(&options, code, size, 0x100000, scratch, sizeof scratch, count_violation, &count, NULL);
+		lfi_verify(&options, code, size, 0x100000, scratch, sizeof scratch, NULL, NULL, NULL);
+	}
+	munmap(pages - PAGE, 4 * PAGE);
+}
+
+static void
+the_verdict_does_not_depend_on_what_the_scratch_held(void **state)
+{
+	/* A jump into the immediate of the next instruction, which a stale bit would allow. */
+	uint8_t code[32];
+
+	memset(code, 0x90, sizeof code);
+	memcpy(code, "\xeb\x01\xb8", 3);
+	memset(scratch, 0xff, sizeof scratch);
+	assert_int_equal(rule_of(NULL, code, 32, 0, sizeof scratch), LFI_RULE_DIRECT);
+	memset(scratch, 0xff, sizeof scratch);
+	assert_int_equal(rule_of(NULL, nops, 64, 0, sizeof scratch), LFI_RULE_NONE);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_region_must_be_whole_bundles_in_the_sandbox),
+	    cmocka_unit_test(scratch_must_be_large_enough_and_aligned),
+	    cmocka_unit_test(options_that_are_not_known_are_refused),
+	    cmocka_unit_test(the_report_says_what_the_code_needs),
+	    cmocka_unit_test(a_shorter_report_is_not_overrun),
+	    cmocka_unit_test(violations_stop_at_the_limit_or_when_the_callback_says_so),
+	    cmocka_unit_test(a_message_names_the_instruction_and_the_reason),
+	    cmocka_unit_test(names_of_rules_and_features_are_never_null),
+	    cmocka_unit_test(no_byte_outside_the_region_is_read),
+	    cmocka_unit_test(the_verdict_does_not_depend_on_what_the_scratch_held),
+	};
+
+	memset(nops, 0x90, sizeof nops);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
