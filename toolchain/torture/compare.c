@@ -150,12 +150,13 @@ is_clang(const char *compiler)
 
 // Options that both sides get. New versions of clang make errors of what old C allows.
 static void
-option_words(const struct combination *c, struct words *w)
+option_words(const struct setup *setup, const struct combination *c, struct words *w)
 {
 	char *level = text("-O%s", c->level);
 
 	words_add(w, level);
 	free(level);
+	words_append(w, &setup->options);
 	if (is_clang(c->compiler))
 		words_split(w, "-Wno-implicit-int -Wno-implicit-function-declaration -Wno-int-conversion -Wno-return-type "
 					   "-Wno-incompatible-function-pointer-types", " ");
@@ -167,9 +168,9 @@ option_words(const struct combination *c, struct words *w)
 
 // OPTIONS SOURCES -o OUTPUT LIBRARIES
 static void
-compile_words(struct words *command, const struct combination *c, const char *output)
+compile_words(const struct setup *setup, struct words *command, const struct combination *c, const char *output)
 {
-	option_words(c, command);
+	option_words(setup, c, command);
 	words_append(command, &c->program->sources);
 	words_add(command, "-o");
 	words_add(command, output);
@@ -214,7 +215,7 @@ native_compile_words(const struct setup *setup, const struct combination *c, con
 	struct words command = { 0 };
 
 	native_first_words(setup, c->compiler, &command);
-	compile_words(&command, c, output);
+	compile_words(setup, &command, c, output);
 	if (setup->sysroot)
 		words_split(&command, "-Wl,--start-group -lc -lgcc -lgcc_eh -Wl,--end-group", " ");
 	return command;
@@ -307,7 +308,7 @@ box_compile_words(const struct setup *setup, const struct combination *c, const 
 	words_append(&command, &setup->lfi_cc);
 	words_add(&command, which);
 	free(which);
-	compile_words(&command, c, output);
+	compile_words(setup, &command, c, output);
 	return command;
 }
 

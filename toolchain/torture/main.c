@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 static struct options {
-	const char *build, *suite, *excluded, *list, *compilers, *levels, *lfi_cc, *lfi_run, *native;
+	const char *build, *suite, *excluded, *list, *compilers, *levels, *lfi_cc, *lfi_run, *native, *extra;
 	long sample; // 0: all
 	int jobs, limit; // limit in seconds
 	bool keep;
@@ -50,6 +50,7 @@ usage(void)
 		  "  --all               all of them (default)\n"
 		  "  --jobs N            so many at a time (default 2)\n"
 		  "  --compilers, --levels  those with which each program is compiled\n"
+		  "  --options TEXT      further options for the compiler, such as -march=x86-64-v3\n"
 		  "  --list FILE         only those that FILE names, one `PROGRAM [COMPILER [-OLEVEL]]` a line; failed.txt is such a file\n"
 		  "  --keep              keep the compiled programs of failures in BUILD/torture/kept\n"
 		  "  --limit SECONDS     time limit of a sandboxed run (default 40; native runs have 10)\n"
@@ -80,7 +81,7 @@ options_read(int argc, char **argv)
 		{ "build", 1, NULL, 'b' }, { "suite", 1, NULL, 'u' }, { "excluded", 1, NULL, 'x' }, { "sample", 1, NULL, 's' },
 		{ "all", 0, NULL, 'a' }, { "jobs", 1, NULL, 'j' }, { "compilers", 1, NULL, 'c' }, { "levels", 1, NULL, 'l' },
 		{ "list", 1, NULL, 'f' }, { "keep", 0, NULL, 'k' }, { "lfi-cc", 1, NULL, 'C' }, { "lfi-run", 1, NULL, 'R' },
-		{ "native", 1, NULL, 'n' }, { "limit", 1, NULL, 't' }, { 0 },
+		{ "native", 1, NULL, 'n' }, { "limit", 1, NULL, 't' }, { "options", 1, NULL, 'o' }, { 0 },
 	};
 	int option;
 
@@ -99,6 +100,7 @@ options_read(int argc, char **argv)
 		case 'C': options.lfi_cc = optarg; break;
 		case 'R': options.lfi_run = optarg; break;
 		case 'n': options.native = optarg; break;
+		case 'o': options.extra = optarg; break;
 		case 't': options.limit = (int) number(optarg, "--limit"); break;
 		default: usage();
 		}
@@ -492,6 +494,7 @@ main(int argc, char **argv)
 	words_split(&levels, options.levels, ",");
 	setup.suite = options.suite;
 	setup.limit_ms = options.limit * 1000;
+	words_split(&setup.options, options.extra ? options.extra : "", " ");
 	command_read(&setup.lfi_cc, options.lfi_cc, "lfi-cc");
 	command_read(&setup.lfi_run, options.lfi_run, "lfi-run");
 	if (options.excluded)

@@ -118,12 +118,13 @@ want narrow '{ dg-options "-DA=1" { target { { i?86-*-* x86_64-*-* } && ia32 } }
 want inverse '{ dg-additional-options "-DA=1" { target { ! signal } } }' '!defined A'
 want scripted 'by its .x file' 'A == 1 && !defined B'
 printf 'if { [istarget "avr"] } {\n    lappend additional_flags "-DB"\n}\nlappend additional_flags "-DA=1"\nreturn 0\n' >"$suite/scripted.x"
+want extra "--options of the runner" "C == 3"
 want ieee/inline 'from its folder' '__NO_INLINE__'
 printf 'void part(void);\nvoid main_test(void) { part(); }\n' >"$suite/builtins/piece.c"
 echo 'void part(void) {}' >"$suite/builtins/piece-lib.c"
 echo 'void main_test(void); int main(void) { main_test(); return 0; }' >"$suite/builtins/lib/main.c"
-torture --compilers gcc --levels 2
-check "directives, .x files and folders give the options they should" closing "10 passed, 0 failed, 0 skipped"
+torture --compilers gcc --levels 2 --options -DC=3
+check "directives, .x files and folders give the options they should" closing "11 passed, 0 failed, 0 skipped"
 check "the exit status is 0 when nothing failed" [ "$status" = 0 ]
 
 # ---- Samples ----

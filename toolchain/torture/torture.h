@@ -120,6 +120,7 @@ struct result {
 
 struct setup {
 	struct words lfi_cc, lfi_run;
+	struct words options; // for both sides, besides those of the program
 	const char *native; // command of the native compiler, %c stands for its name; NULL: the compiler itself
 	const char *sysroot; // native musl to compile against, or NULL: the system's libc
 	int limit_ms; // for a sandboxed run
