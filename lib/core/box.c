@@ -106,7 +106,7 @@ entered(struct LFIBox *box)
 
 	pthread_mutex_lock(&box->lock);
 	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)
-		found |= atomic_load(&ctx->owner) != 0;
+		found |= atomic_load(&ctx->depth) != 0;
 	pthread_mutex_unlock(&box->lock);
 	return found;
 }
@@ -641,7 +641,7 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 static int
 check_span(struct LFIBox *box, lfiptr addr, size_t size)
 {
-	if (lfi_box_ptrvalid(box, addr, size))
+	if (box_valid(box, addr, size))
 		return 0;
 	return error_set(LFI_ERR_RANGE, "%#zx bytes at %#llx are not in the sandbox", size, (unsigned long long) addr);
 }
@@ -701,7 +701,7 @@ lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size)
 bool
 lfi_box_ptrvalid(struct LFIBox *box, lfiptr addr, size_t size)
 {
-	return range_within(addr, size, box_min(box), box_max(box));
+	return box_valid(box, addr, size);
 }
 
 void *
@@ -756,7 +756,7 @@ box_user(struct LFIBox *box)
 void *
 box_span(struct LFIBox *box, lfiptr addr, size_t size)
 {
-	return lfi_box_ptrvalid(box, addr, size) ? (void *) addr : NULL;
+	return box_valid(box, addr, size) ? (void *) addr : NULL;
 }
 
 bool

@@ -12,6 +12,7 @@
 
 #include "arch.h"
 #include "boxmap.h"
+#include "checked.h"
 #include "core.h"
 #include "pages.h"
 
@@ -78,7 +79,11 @@ struct LFIContext {
 	uint64_t mask[8];
 	_Atomic uint64_t inside[DEPTH_MAX + 1]; /* L of the runtime call or callback that each depth is in */
 
-	_Atomic uintptr_t owner;  /* the thread that entered, else 0 */
+	/* Who has entered; see own() in ctx.c. */
+	_Atomic uintptr_t biased; /* the thread that may enter without an atomic operation; 0: none yet, or none any more */
+	_Atomic uintptr_t first;  /* what biased was when it was set; never changes then */
+	_Atomic uint32_t quick;   /* `first` has entered, without an atomic operation */
+	_Atomic uintptr_t owner;  /* the thread that entered otherwise, else 0 */
 	int exit_code;
 	bool faulted;
 	struct LFIFault fault;
@@ -117,6 +122,13 @@ static inline lfiptr
 box_max(const struct LFIBox *box)
 {
 	return box->base + BOX_SIZE - GUARD_SPAN;
+}
+
+/* Whether [addr, addr + size) lies in what can be mapped. */
+static inline bool
+box_valid(const struct LFIBox *box, lfiptr addr, size_t size)
+{
+	return range_within(addr, size, box_min(box), box_max(box));
 }
 
 /* `addr` made an address in the sandbox. */

@@ -30,7 +30,7 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 
 	if (!page)
 		return error_set(LFI_ERR_INVALID, "lfi_box_init_ret must be called before functions of the sandbox");
-	if (!lfi_box_ptrvalid(box, target, 1))
+	if (!box_valid(box, target, 1))
 		return error_set(LFI_ERR_RANGE, "the function %#llx is not in the sandbox", (unsigned long long) target);
 	if (sp < box_min(box) || sp > box_max(box) || sp - box_min(box) < need)
 		return error_set(LFI_ERR_RANGE, "the stack pointer %#llx has no room for a call below it in the sandbox",
@@ -95,6 +95,49 @@ clear_padding(uint64_t *words, size_t n, uint64_t skip, uint64_t tail)
 	}
 }
 
+/* I1. The two are written out because gcc makes `rep stos` of loops, which takes longer than the rest of the call. */
+static inline void
+clear_ints(struct Frame *frame, size_t used)
+{
+	switch (used) {
+	case 0:
+		frame->gpr[0] = 0; /* fallthrough */
+	case 1:
+		frame->gpr[1] = 0; /* fallthrough */
+	case 2:
+		frame->gpr[2] = 0; /* fallthrough */
+	case 3:
+		frame->gpr[3] = 0; /* fallthrough */
+	case 4:
+		frame->gpr[4] = 0; /* fallthrough */
+	case 5:
+		frame->gpr[5] = 0;
+	}
+}
+
+static inline void
+clear_floats(struct Frame *frame, size_t used)
+{
+	switch (used) {
+	case 0:
+		frame->xmm[0] = 0; /* fallthrough */
+	case 1:
+		frame->xmm[1] = 0; /* fallthrough */
+	case 2:
+		frame->xmm[2] = 0; /* fallthrough */
+	case 3:
+		frame->xmm[3] = 0; /* fallthrough */
+	case 4:
+		frame->xmm[4] = 0; /* fallthrough */
+	case 5:
+		frame->xmm[5] = 0; /* fallthrough */
+	case 6:
+		frame->xmm[6] = 0; /* fallthrough */
+	case 7:
+		frame->xmm[7] = 0;
+	}
+}
+
 static int
 invoke(struct Frame *frame, struct LFIBox *box, struct LFIContext **where, lfiptr target, void *stack, size_t stack_bytes)
 {
@@ -135,10 +178,8 @@ ctx_invoke(struct Frame *frame, uint64_t *stack)
 	info->stack_bytes = 0;
 	info->arg_regs = 0;
 	info->stack_skip = info->stack_tail = 0;
-	for (size_t i = ints; i < ARCH_INT_REGS; i++)
-		frame->gpr[i] = 0; /* I1 */
-	for (size_t i = floats; i < ARCH_FLOAT_REGS; i++)
-		frame->xmm[i] = 0;
+	clear_ints(frame, ints);
+	clear_floats(frame, floats);
 	if (invoke(frame, box, ctx, target, stack, stack_bytes) < 0) {
 		frame->rax = frame->rdx = frame->xmm0 = frame->xmm1 = 0;
 		return;

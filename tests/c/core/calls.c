@@ -1,0 +1,870 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls into the sandbox and back: LFI_INVOKE, lfi_call, callbacks, nesting, who may enter, and ends. */
+#include "core_test.h"
+
+#include <pthread.h>
+
+/* ---- LFI_INVOKE ---- */
+
+static void
+ten_integers_arrive_in_order(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_sum10);
+
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (int, char, short, unsigned, int, int, int, unsigned char, long, int),
+			     1, 2, 4, 8, 16, 32, 64, 128, 256L, 512),
+	    1023);
+	drop(&f);
+}
+
+static void
+ten_doubles_arrive_in_order(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_sum10_doubles);
+	double x = LFI_INVOKE(f.box, &f.ctx, p, double,
+	    (double, double, double, double, double, double, double, double, double, const double), 1, 2, 4, 8, 16, 32, 64,
+	    128, 256, 512.5);
+
+	assert_true(x == 1023.5);
+	drop(&f);
+}
+
+static void
+floats_and_long_doubles_are_passed(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	assert_true(LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_add_floats), float, (float, float), 1.5f, 2.25f) == 3.75f);
+	assert_true(LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_long_double), double, (long double), 6.5L) == 6.5);
+	drop(&f);
+}
+
+static void
+calls_nest_in_argument_lists(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_add);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+	int x = LFI_INVOKE(f.box, &f.ctx, p, int, (int, int), LFI_INVOKE(f.box, &f.ctx, p, int, (int, int), 1, 2), 3);
+#pragma GCC diagnostic pop
+	assert_int_equal(x, 6);
+	drop(&f);
+}
+
+static __attribute__((noinline)) void
+dirty_stack(void)
+{
+	uint64_t words[256];
+
+	for (int i = 0; i < 256; i++)
+		words[i] = 0x5ec2e75ec2e75ec2;
+	__asm__ volatile("" : : "m"(words));
+}
+
+static void
+no_word_of_the_hosts_stack_goes_in(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_dump_stack);
+	uint64_t got[8];
+
+	/* On the stack: a char, padding, a long double (its end is 6 bytes of padding); then floats that no register is left for. */
+	dirty_stack();
+	LFI_INVOKE(f.box, &f.ctx, p, void,
+	    (lfiptr, int, int, int, int, int, char, long double), f.buffer, 2, 3, 4, 5, 6, 7, 1.0L);
+	peek(&f, got, sizeof got);
+	assert_int_equal(got[0], 7);
+	assert_int_equal(got[1], 0);
+	assert_true(got[2] == 0x8000000000000000);
+	assert_int_equal(got[3], 0x3fff);
+	for (int i = 4; i < 8; i++)
+		assert_int_equal(got[i], 0);
+	dirty_stack();
+	LFI_INVOKE(f.box, &f.ctx, p, void, (lfiptr, float, float, float, float, float, float, float, float, float, float),
+	    f.buffer, 0, 0, 0, 0, 0, 0, 0, 0, 1.0f, 2.0f);
+	peek(&f, got, sizeof got);
+	assert_int_equal(got[0], 0x3f800000);
+	assert_int_equal(got[1], 0x40000000);
+	for (int i = 2; i < 8; i++)
+		assert_int_equal(got[i], 0);
+	drop(&f);
+}
+
+static void
+upper_bits_of_small_arguments_are_not_the_hosts(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_identity);
+	volatile uint64_t wide = 0x5ec2e75e00000001;
+
+	assert_true(LFI_INVOKE(f.box, &f.ctx, p, uint64_t, (int), (int) wide) == 1);
+	assert_true(LFI_INVOKE(f.box, &f.ctx, p, uint64_t, (unsigned char), (unsigned char) wide) == 1);
+	assert_true(LFI_INVOKE(f.box, &f.ctx, p, uint64_t, (int), -1) == UINT64_MAX);
+	drop(&f);
+}
+
+static void
+what_cannot_be_called_says_why(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct LFIBox *other = lfi_box_new(f.engine);
+	lfiptr p = LOAD(f.box, code_add);
+
+	assert_int_equal(LFI_INVOKE(other, &f.ctx, p, int, (void)), 0);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(LFI_INVOKE(f.box, NULL, p, int, ()), 0);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, (lfiptr) (uintptr_t) dirty_stack, int, ()), 0);
+	assert_error(LFI_ERR_RANGE);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, 0, int, ()), 0);
+	assert_error(LFI_ERR_RANGE);
+	struct LFIContext *ctx = lfi_ctx_new(other, NULL);
+	assert_int_equal(LFI_INVOKE(other, &ctx, p, int, ()), 0);
+	assert_error(LFI_ERR_INVALID);
+	lfi_box_free(other);
+	drop(&f);
+}
+
+static void
+a_stack_pointer_that_is_of_no_use_is_refused(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct LFIBoxInfo info = lfi_box_info(f.box);
+	static uint64_t host_words[64];
+	const struct {
+		uint64_t sp;
+		int error;
+	} rows[] = {
+		{0, LFI_ERR_RANGE},
+		{(uint64_t) &host_words[32], LFI_ERR_RANGE},
+		{info.base, LFI_ERR_RANGE},
+		{info.min, LFI_ERR_RANGE},
+		{info.min + 64, LFI_ERR_RANGE},
+		{info.max + 16, LFI_ERR_RANGE},
+		{UINT64_MAX, LFI_ERR_RANGE},
+		{info.min + 4096, LFI_ERR_UNMAPPED},
+	};
+	lfiptr p = LOAD(f.box, code_add);
+
+	lfi_box_mapat(f.box, info.min + 65536, PAGE, LFI_PROT_READ, ANON, -1, 0);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		lfi_ctx_regs(f.ctx)->sp = rows[i].sp;
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (int, int), 1, 2), 0);
+		assert_error(rows[i].error);
+	}
+	/* A page that can be read only; the code's own page. */
+	lfi_ctx_regs(f.ctx)->sp = info.min + 65536 + PAGE;
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (int, int), 1, 2), 0);
+	assert_error(LFI_ERR_UNMAPPED);
+	lfi_ctx_regs(f.ctx)->sp = p + PAGE;
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (int, int), 1, 2), 0);
+	assert_error(LFI_ERR_UNMAPPED);
+	lfi_ctx_regs(f.ctx)->sp = f.stack;
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (int, int), 1, 2), 3);
+	drop(&f);
+}
+
+/* ---- lfi_call ---- */
+
+static void
+values_of_each_kind_go_in_and_come_back(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr identity = LOAD(f.box, code_identity);
+	const struct {
+		const char *sig;
+		uint64_t in, out;
+	} rows[] = {
+		{"b(b)", 0x5ec280, (uint64_t) -128},
+		{"B(B)", 0x5ec280, 128},
+		{"h(h)", 0x5e8000, (uint64_t) -32768},
+		{"H(H)", 0x5e8000, 32768},
+		{"i(i)", 0x5e80000000, (uint64_t) -2147483648},
+		{"I(I)", 0x5e80000000, 2147483648},
+		{"l(l)", UINT64_MAX, UINT64_MAX},
+		{"L(L)", UINT64_MAX, UINT64_MAX},
+		{"p(p)", 0x123456789abcdef0, 0x123456789abcdef0},
+		{"L(b)", 0x5ec280, (uint64_t) -128},
+		{"L(H)", 0xffff8000, 0x8000},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		union LFIValue arg = {.u = rows[i].in}, ret = {.u = 0};
+
+		assert_done(lfi_call(f.ctx, identity, rows[i].sig, &arg, &ret));
+		assert_true(ret.u == rows[i].out);
+		assert_int_equal(lfi_errno(), LFI_OK);
+	}
+	drop(&f);
+}
+
+static void
+many_arguments_go_to_the_stack(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	union LFIValue ints[10], doubles[10], ret;
+
+	for (int i = 0; i < 10; i++) {
+		ints[i].i = 1 << i;
+		doubles[i].d = (1 << i) + 0.25;
+	}
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_sum10), "i(iiiiiiiiii)", ints, &ret));
+	assert_int_equal(ret.i, 1023);
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_sum10_doubles), "d(dddddddddd)", doubles, &ret));
+	assert_true(ret.d == 1025.5);
+	ret.u = UINT64_MAX;
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_add_floats), "f(ff)", (union LFIValue[]) {{.f = 1.5f}, {.f = 2}}, &ret));
+	assert_true(ret.f == 3.5f);
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_add), "v(ii)", ints, NULL));
+	drop(&f);
+}
+
+static void
+a_hundred_arguments_are_fine(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	union LFIValue args[100], ret;
+	char sig[104] = "i(";
+
+	for (int i = 0; i < 100; i++) {
+		args[i].i = i < 10 ? i : 1000;
+		sig[2 + i] = 'i';
+	}
+	sig[102] = ')';
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_sum10), sig, args, &ret));
+	assert_int_equal(ret.i, 45);
+	drop(&f);
+}
+
+static void
+small_structs_go_by_value(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct {
+		long a, b;
+	} longs = {3, 4}, longs_out;
+	struct {
+		double d;
+		int i;
+	} mixed = {1.5, 41}, mixed_out;
+	struct {
+		float x, y;
+		char c;
+	} floats = {1, 2, 'c'};
+	union LFIValue args[7] = {{.p = &longs}}, ret = {.p = &longs_out};
+
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_pair), "{ll}({ll})", args, &ret));
+	assert_int_equal(longs_out.a, 4);
+	assert_int_equal(longs_out.b, 3);
+	args[0].p = &mixed;
+	ret.p = &mixed_out;
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_mixed), "{di}({di})", args, &ret));
+	assert_true(mixed_out.d == 3.0);
+	assert_int_equal(mixed_out.i, 42);
+	/* Two floats share a vector register, the char is in rdi. */
+	args[0].p = &floats;
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_identity), "b({ffb})", args, &ret));
+	assert_int_equal(ret.i, 'c');
+	/* One that does not fit whole into registers goes to memory, and later ones may still go to registers. */
+	for (int i = 0; i < 5; i++)
+		args[i].i = i == 0 ? (int64_t) f.buffer : i;
+	args[5].p = &longs;
+	args[6].i = 6;
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_dump_stack), "v(pllll{ll}l)", args, NULL));
+	uint64_t got[8];
+	peek(&f, got, sizeof got);
+	assert_int_equal(got[0], 3);
+	assert_int_equal(got[1], 4);
+	drop(&f);
+}
+
+static void
+signatures_that_do_not_parse_are_refused(void **state)
+{
+	static const char *const rows[] = {"", "i", "(", "i(", "i(i", "x()", "i(x)", "i(v)", "i()x", "i(i))", "{}()", "i({)",
+	    "i({})", "i({lll})", "i({iiiii})", "i({{i}})", "i({i)", "{v}()", "vv()", "i i()", "i({x})"};
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_add);
+	int x = 0;
+	union LFIValue args[4] = {{.p = &x}, {.p = &x}, {.p = &x}, {.p = &x}}, ret = {.p = &x};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		lfi_error_clear();
+		assert_int_equal(lfi_call(f.ctx, p, rows[i], args, &ret), -1);
+		assert_error(LFI_ERR_SIGNATURE);
+	}
+	assert_int_equal(lfi_call(f.ctx, p, NULL, args, &ret), -1);
+	assert_error(LFI_ERR_SIGNATURE);
+	assert_int_equal(lfi_call(f.ctx, p, "i(ii)", NULL, &ret), -1);
+	assert_error(LFI_ERR_SIGNATURE);
+	args[0].p = NULL;
+	assert_int_equal(lfi_call(f.ctx, p, "i({ii})", args, &ret), -1);
+	assert_error(LFI_ERR_SIGNATURE);
+	ret.p = NULL;
+	assert_int_equal(lfi_call(f.ctx, p, "{ii}()", args, &ret), -1);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_call(f.ctx, 0, "i()", NULL, &ret), -1);
+	assert_error(LFI_ERR_RANGE);
+	drop(&f);
+}
+
+static void
+without_init_ret_nothing_can_be_called(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+	struct LFIBox *box = lfi_box_new(engine);
+	struct LFIContext *ctx = lfi_ctx_new(box, NULL);
+	lfiptr p = LOAD(box, code_add);
+
+	lfi_ctx_regs(ctx)->sp = map(box, PAGE) + PAGE;
+	assert_int_equal(lfi_call(ctx, p, "v()", NULL, NULL), -1);
+	assert_error(LFI_ERR_INVALID);
+	assert_null(lfi_box_register_cb(box, (void *) dirty_stack));
+	assert_error(LFI_ERR_INVALID);
+	lfi_box_free(box);
+	lfi_free(engine);
+}
+
+/* ---- Callbacks ---- */
+
+static double
+nine_and_three(int a, long b, short c, char d, int e, int f, int g, int h, int i, double x, double y, double z)
+{
+	return a * 1e8 + (double) b * 1e7 + c * 1e6 + d * 1e5 + e * 1e4 + f * 1e3 + g * 1e2 + h * 1e1 + i + x + y / 2 + z / 4;
+}
+
+static void
+a_callback_gets_arguments_from_registers_and_the_stack(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	void *cb = lfi_box_register_cb(f.box, nine_and_three);
+
+	double x = LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_call_many), double, (void *), cb);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	assert_true(x == 123456789.875);
+	drop(&f);
+}
+
+static int
+seven(int a, int b, int c, int d, int e, int f, int g)
+{
+	return g;
+}
+
+static void
+a_callback_at_the_very_top_of_a_stack_does_not_read_beyond(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	void *cb = lfi_box_register_cb(f.box, seven);
+	lfiptr p = LOAD(f.box, code_jump);
+
+	/* rsp in the last word of the stack, and at the sandbox's end: the words above are not there. */
+	lfi_ctx_regs(f.ctx)->rdi = (uint64_t) cb;
+	lfi_ctx_regs(f.ctx)->sp = f.stack - 8;
+	lfi_ctx_run(f.ctx, p);
+	assert_error(LFI_ERR_FAULT);
+	lfi_ctx_regs(f.ctx)->sp = lfi_box_info(f.box).base + 0xffffffff;
+	lfi_ctx_run(f.ctx, p);
+	assert_error(LFI_ERR_FAULT);
+	drop(&f);
+}
+
+static struct Fixture *nested;
+static lfiptr nested_fn;
+static void *nested_cb;
+static int depth;
+
+/* Calls back into the sandbox, which calls this again. */
+static int
+again(int x)
+{
+	struct LFIContext *ctx = lfi_cur_ctx();
+	uint64_t sp = lfi_ctx_regs(ctx)->sp;
+
+	assert_ptr_equal(ctx, nested->ctx);
+	if (x >= depth)
+		return x;
+	int r = LFI_INVOKE(nested->box, &ctx, nested_fn, int, (void *, int), nested_cb, x + 1);
+	assert_true(lfi_ctx_regs(ctx)->sp == sp);
+	return r;
+}
+
+static void
+calls_and_callbacks_nest(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	nested = &f;
+	nested_fn = LOAD(f.box, code_call_plus1);
+	nested_cb = lfi_box_register_cb(f.box, again);
+	depth = 50;
+	assert_null(lfi_cur_ctx());
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, nested_fn, int, (void *, int), nested_cb, 1), 50 + 50);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	assert_null(lfi_cur_ctx());
+	/* The hosts's stack does not depend on the sandbox's mood. */
+	depth = 1000;
+	assert_int_not_equal(LFI_INVOKE(f.box, &f.ctx, nested_fn, int, (void *, int), nested_cb, 1), 1000 + 1000);
+	drop(&f);
+}
+
+static void
+a_callback_that_was_taken_back_faults(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	void *cb = lfi_box_register_cb(f.box, again);
+	lfiptr p = LOAD(f.box, code_apply);
+
+	depth = 0;
+	nested = &f;
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), cb, 3), 3);
+	lfi_box_unregister_cb(f.box, again);
+	lfi_box_unregister_cb(f.box, again);
+	lfi_box_unregister_cb(f.box, NULL);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), cb, 3), 0);
+	assert_error(LFI_ERR_FAULT);
+	assert_ptr_equal(lfi_box_register_cb(f.box, again), cb);
+	drop(&f);
+}
+
+static void
+callbacks_run_out_at_127(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	for (uintptr_t i = 1; i <= 127; i++)
+		assert_non_null(lfi_box_register_cb(f.box, (void *) i));
+	assert_null(lfi_box_register_cb(f.box, (void *) 128));
+	assert_error(LFI_ERR_LIMIT);
+	assert_non_null(lfi_box_register_cb(f.box, (void *) 127));
+	lfi_box_unregister_cb(f.box, (void *) 5);
+	assert_non_null(lfi_box_register_cb(f.box, (void *) 128));
+	assert_null(lfi_box_register_cb(f.box, NULL));
+	assert_error(LFI_ERR_INVALID);
+	drop(&f);
+}
+
+static void
+a_return_that_nobody_asked_for_faults(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	const struct {
+		const void *code;
+		size_t size;
+	} rows[] = {
+		{code_return_unasked, sizeof code_return_unasked},
+		{code_unknown_call, sizeof code_unknown_call},
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		lfiptr p = load_bytes(f.box, rows[i].code, rows[i].size);
+
+		assert_int_equal(lfi_ctx_run(f.ctx, p), -1);
+		assert_error(LFI_ERR_FAULT);
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void)), 0);
+		assert_error(LFI_ERR_FAULT);
+	}
+	/* A run that goes to where invocations return. */
+	void *cb = lfi_box_register_cb(f.box, seven);
+	lfi_ctx_regs(f.ctx)->rdi = ((uint64_t) cb & ~0xfffull);
+	assert_int_equal(lfi_ctx_run(f.ctx, LOAD(f.box, code_jump)), -1);
+	assert_error(LFI_ERR_FAULT);
+	drop(&f);
+}
+
+/* ---- Who may enter ---- */
+
+static struct Fixture *busy;
+
+static void *
+enter_from_another_thread(void *arg)
+{
+	int r = LFI_INVOKE(busy->box, &busy->ctx, *(lfiptr *) arg, int, (int, int), 1, 2);
+
+	assert_int_equal(r, 0);
+	return (void *) (intptr_t) lfi_errno();
+}
+
+static lfiptr busy_add;
+
+static int
+callback_with_a_thread(int x)
+{
+	pthread_t other;
+	void *error;
+
+	pthread_create(&other, NULL, enter_from_another_thread, &busy_add);
+	pthread_join(other, &error);
+	return (int) (intptr_t) error;
+}
+
+static void
+a_second_thread_cannot_enter_a_context(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_apply);
+	void *cb = lfi_box_register_cb(f.box, callback_with_a_thread);
+
+	busy = &f;
+	busy_add = LOAD(f.box, code_add);
+	/* The first time the context is this thread's alone, then it is known to be shared. */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), cb, 0), LFI_ERR_BUSY);
+	drop(&f);
+}
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+static void *
+take_turns(void *arg)
+{
+	long wrong = 0;
+
+	for (int i = 0; i < 5000; i++) {
+		pthread_mutex_lock(&turn);
+		wrong += LFI_INVOKE(busy->box, &busy->ctx, busy_add, int, (int, int), i, 1) != i + 1;
+		pthread_mutex_unlock(&turn);
+	}
+	return (void *) wrong;
+}
+
+static void *
+crowd(void *arg)
+{
+	long wrong = 0;
+
+	for (int i = 0; i < 5000; i++) {
+		int r = LFI_INVOKE(busy->box, &busy->ctx, busy_add, int, (int, int), i, 1);
+
+		wrong += r != i + 1 && !(r == 0 && lfi_errno() == LFI_ERR_BUSY);
+	}
+	return (void *) wrong;
+}
+
+static void
+in_threads(void *(*fn)(void *), int n)
+{
+	pthread_t threads[8];
+	void *wrong;
+
+	for (int i = 0; i < n; i++)
+		pthread_create(&threads[i], NULL, fn, NULL);
+	for (int i = 0; i < n; i++) {
+		pthread_join(threads[i], &wrong);
+		assert_null(wrong);
+	}
+}
+
+static void
+threads_may_take_turns_in_a_context(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	busy = &f;
+	busy_add = LOAD(f.box, code_add);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, busy_add, int, (int, int), 1, 1), 2);
+	in_threads(take_turns, 4);
+	drop(&f);
+}
+
+static void
+threads_that_crowd_a_context_get_in_one_by_one_or_not_at_all(void **state)
+{
+	for (int i = 0; i < 20; i++) {
+		struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+		busy = &f;
+		busy_add = LOAD(f.box, code_add);
+		in_threads(crowd, 3);
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, busy_add, int, (int, int), 1, 1), 2);
+		drop(&f);
+	}
+}
+
+static void *
+enter_another_context(void *arg)
+{
+	struct LFIContext *ctx = lfi_ctx_new(busy->box, NULL);
+
+	lfi_ctx_regs(ctx)->sp = busy->stack - 8 * PAGE;
+	LFI_INVOKE(busy->box, &ctx, busy_add, int, (int, int), 1, 2);
+	intptr_t error = lfi_errno();
+	lfi_ctx_free(ctx);
+	return (void *) error;
+}
+
+static int
+callback_with_another_context(int x)
+{
+	pthread_t other;
+	void *error;
+
+	pthread_create(&other, NULL, enter_another_context, NULL);
+	pthread_join(other, &error);
+	/* On this thread it is fine. */
+	if (enter_another_context(NULL) != NULL)
+		return -1;
+	return (int) (intptr_t) error;
+}
+
+static void
+a_single_thread_box_has_one_thread_at_a_time(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.single_thread = true, .no_verify = true});
+	lfiptr p = LOAD(f.box, code_apply);
+	void *cb = lfi_box_register_cb(f.box, callback_with_another_context);
+
+	busy = &f;
+	busy_add = LOAD(f.box, code_add);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), cb, 0), LFI_ERR_BUSY);
+	drop(&f);
+
+	f = fixture((struct LFIOptions) {.boxsize = 0});
+	p = LOAD(f.box, code_apply);
+	cb = lfi_box_register_cb(f.box, callback_with_another_context);
+	busy_add = LOAD(f.box, code_add);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), cb, 0), LFI_OK);
+	drop(&f);
+}
+
+static int
+callback_that_frees(int x)
+{
+	lfi_ctx_free(busy->ctx);
+	assert_error(LFI_ERR_BUSY);
+	lfi_box_free(busy->box);
+	assert_error(LFI_ERR_BUSY);
+	lfi_free(busy->engine);
+	assert_error(LFI_ERR_BUSY);
+	return 1;
+}
+
+static void
+what_is_entered_is_not_freed(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_apply);
+
+	busy = &f;
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), lfi_box_register_cb(f.box, callback_that_frees), 0), 1);
+	lfi_ctx_free(NULL);
+	lfi_box_free(NULL);
+	lfi_free(NULL);
+	drop(&f);
+}
+
+/* ---- Ends ---- */
+
+static int count;
+
+static void
+exit_at_ten(struct LFIContext *ctx)
+{
+	if (++count == 10)
+		lfi_ctx_exit(ctx, 12);
+}
+
+static void
+a_run_ends_when_a_handler_says_so(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_spin);
+
+	lfi_sys_handler(f.engine, exit_at_ten);
+	for (int i = 0; i < 3; i++) {
+		count = 0;
+		assert_int_equal(lfi_ctx_run(f.ctx, p), 12);
+		assert_int_equal(lfi_errno(), LFI_OK);
+		assert_int_equal(count, 10);
+	}
+	assert_int_equal(lfi_ctx_run(f.ctx, 12345), -1);
+	assert_error(LFI_ERR_RANGE);
+	drop(&f);
+}
+
+static void
+an_exit_in_a_call_without_a_run_ends_the_call(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_spin);
+
+	lfi_sys_handler(f.engine, exit_at_ten);
+	count = 0;
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void)), 0);
+	assert_error(LFI_ERR_INTERRUPTED);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_add), int, (int, int), 1, 2), 3);
+	drop(&f);
+}
+
+static struct LFIContext *run_ctx;
+static int inner_errno, unwound;
+
+static int
+exiting_callback(int x)
+{
+	lfi_ctx_exit(lfi_cur_ctx(), 33);
+	return 0;
+}
+
+static lfiptr exit_apply;
+static void *exit_cb;
+
+/* In a run: calls a function that calls a callback that exits. */
+static void
+handler_that_invokes(struct LFIContext *ctx)
+{
+	LFI_INVOKE(lfi_ctx_box(ctx), &ctx, exit_apply, int, (void *, int), exit_cb, 1);
+	inner_errno = lfi_errno();
+	unwound++;
+}
+
+static void
+an_exit_in_a_callback_unwinds_to_the_run(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	exit_apply = LOAD(f.box, code_call_plus1);
+	exit_cb = lfi_box_register_cb(f.box, exiting_callback);
+	lfi_sys_handler(f.engine, handler_that_invokes);
+	unwound = 0;
+	assert_int_equal(lfi_ctx_run(f.ctx, LOAD(f.box, code_spin)), 33);
+	assert_int_equal(unwound, 1);
+	assert_int_equal(inner_errno, LFI_ERR_INTERRUPTED);
+	run_ctx = f.ctx;
+	lfi_ctx_exit(f.ctx, 5); /* not entered: nothing */
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_add), int, (int, int), 1, 2), 3);
+	drop(&f);
+}
+
+static lfiptr nested_entry;
+
+/* A call in a system call's handler: it must not disturb the registers of the call around it. */
+static void
+handler_that_calls(struct LFIContext *ctx)
+{
+	if (lfi_ctx_regs(ctx)->rax == 1)
+		lfi_ctx_regs(ctx)->rax = (uint64_t) LFI_INVOKE(lfi_ctx_box(ctx), &ctx, nested_entry, int, (int), 2);
+	else
+		lfi_ctx_regs(ctx)->rax = 5;
+}
+
+static void
+a_call_in_a_handler_keeps_the_registers_around_it(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	uint32_t got[96];
+	uint64_t regs[14];
+
+	lfi_sys_handler(f.engine, handler_that_calls);
+	nested_entry = LOAD(f.box, code_syscall_returns);
+	LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_keep), void, (lfiptr), f.buffer);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	peek(&f, got, sizeof got);
+	memcpy(regs, got, sizeof regs);
+	assert_int_equal(regs[0], 5 + 2);
+	assert_int_equal(regs[3], 4);
+	assert_int_equal(regs[12], 13);
+	assert_int_equal(regs[13], 14);
+	for (uint32_t i = 0; i < 64; i++)
+		assert_int_equal(got[32 + i], 0x1000 + i / 4);
+	drop(&f);
+}
+
+/* ---- Where a handler may send the sandbox ---- */
+
+static uint64_t redirect_pc, redirect_sp;
+
+static void
+redirecting_handler(struct LFIContext *ctx)
+{
+	struct LFIRegs *regs = lfi_ctx_regs(ctx);
+
+	if (regs->rax != 42) {
+		lfi_ctx_exit(ctx, 1);
+		return;
+	}
+	regs->r11 = redirect_pc;
+	if (redirect_sp)
+		regs->rsp = redirect_sp;
+}
+
+static int host_function_ran;
+
+static void
+host_function(void)
+{
+	host_function_ran = 1;
+	_exit(99);
+}
+
+static void
+a_handler_can_send_the_sandbox_only_to_itself(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_syscall), q = LOAD(f.box, code_dump);
+	struct LFIFault fault;
+
+	lfi_sys_handler(f.engine, redirecting_handler);
+	redirect_pc = (uint64_t) (uintptr_t) host_function;
+	redirect_sp = (uint64_t) (uintptr_t) &fault;
+	assert_int_equal(lfi_ctx_run(f.ctx, p), -1);
+	assert_error(LFI_ERR_FAULT);
+	assert_int_equal(host_function_ran, 0);
+	assert_int_equal(lfi_ctx_fault(f.ctx, &fault), 0);
+	lfiptr base = lfi_box_info(f.box).base;
+	assert_true(fault.pc >= base && fault.pc < base + ((uint64_t) 1 << 32));
+	assert_true(fault.regs.rsp >= base && fault.regs.rsp <= base + ((uint64_t) 1 << 32));
+	/* To a bundle's start only: q + 5 is inside an instruction. */
+	redirect_pc = q + 5;
+	redirect_sp = 0;
+	lfi_ctx_regs(f.ctx)->rdi = f.buffer;
+	lfi_ctx_regs(f.ctx)->sp = f.stack - 64;
+	lfi_ctx_run(f.ctx, p);
+	uint64_t got[12];
+	peek(&f, got, sizeof got);
+	assert_int_equal(got[11], q);
+	drop(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ten_integers_arrive_in_order),
+		cmocka_unit_test(ten_doubles_arrive_in_order),
+		cmocka_unit_test(floats_and_long_doubles_are_passed),
+		cmocka_unit_test(calls_nest_in_argument_lists),
+		cmocka_unit_test(no_word_of_the_hosts_stack_goes_in),
+		cmocka_unit_test(upper_bits_of_small_arguments_are_not_the_hosts),
+		cmocka_unit_test(what_cannot_be_called_says_why),
+		cmocka_unit_test(a_stack_pointer_that_is_of_no_use_is_refused),
+		cmocka_unit_test(values_of_each_kind_go_in_and_come_back),
+		cmocka_unit_test(many_arguments_go_to_the_stack),
+		cmocka_unit_test(a_hundred_arguments_are_fine),
+		cmocka_unit_test(small_structs_go_by_value),
+		cmocka_unit_test(signatures_that_do_not_parse_are_refused),
+		cmocka_unit_test(without_init_ret_nothing_can_be_called),
+		cmocka_unit_test(a_callback_gets_arguments_from_registers_and_the_stack),
+		cmocka_unit_test(a_callback_at_the_very_top_of_a_stack_does_not_read_beyond),
+		cmocka_unit_test(calls_and_callbacks_nest),
+		cmocka_unit_test(a_callback_that_was_taken_back_faults),
+		cmocka_unit_test(callbacks_run_out_at_127),
+		cmocka_unit_test(a_return_that_nobody_asked_for_faults),
+		cmocka_unit_test(a_second_thread_cannot_enter_a_context),
+		cmocka_unit_test(threads_may_take_turns_in_a_context),
+		cmocka_unit_test(threads_that_crowd_a_context_get_in_one_by_one_or_not_at_all),
+		cmocka_unit_test(a_single_thread_box_has_one_thread_at_a_time),
+		cmocka_unit_test(what_is_entered_is_not_freed),
+		cmocka_unit_test(a_run_ends_when_a_handler_says_so),
+		cmocka_unit_test(an_exit_in_a_call_without_a_run_ends_the_call),
+		cmocka_unit_test(an_exit_in_a_callback_unwinds_to_the_run),
+		cmocka_unit_test(a_call_in_a_handler_keeps_the_registers_around_it),
+		cmocka_unit_test(a_handler_can_send_the_sandbox_only_to_itself),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
