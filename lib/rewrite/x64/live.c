@@ -154,6 +154,15 @@ writes_low_byte(const struct Insn *insn, int reg)
 	    insn->op[1].reg.size == 1 && !operand_uses(&insn->op[0], reg);
 }
 
+/* `movzbl %al, %eax` */
+static bool
+extends_low_byte(const struct Insn *insn, int reg)
+{
+	return insn->count == 2 && (insn->row->flags & LOADS) && operand_is_reg(&insn->op[0], reg) &&
+	    insn->op[0].reg.kind == REG_GPR && insn->op[0].reg.size == 1 && operand_is_reg(&insn->op[1], reg) &&
+	    insn->op[1].reg.size >= 4;
+}
+
 static bool
 reads_low_byte_only(const struct Insn *insn, int reg)
 {
@@ -192,6 +201,8 @@ follow(struct Paths *paths, size_t index)
 		low = low || writes_low_byte(&insn, paths->reg);
 		if (low && (writes_low_byte(&insn, paths->reg) || reads_low_byte_only(&insn, paths->reg)))
 			continue;
+		if (low && extends_low_byte(&insn, paths->reg))
+			return true;
 		next = fate(paths, &insn);
 		if (next != FATE_GOES_ON)
 			return next == FATE_DEAD;

@@ -119,8 +119,8 @@ static const struct InsnRow rows[] = {
 	{"prefetchnta", INSN_PLAIN, READS, NULL},
 
 	/* Control flow. */
-	{"jmp", INSN_JUMP, SUFFIX, NULL},
-	{"call", INSN_CALL, SUFFIX, NULL},
+	{"jmp", INSN_JUMP, SUFFIX | READS, NULL},
+	{"call", INSN_CALL, SUFFIX | READS, NULL},
 	{"ret", INSN_RETURN, SUFFIX, NULL},
 	{"retn", INSN_RETURN, 0, NULL},
 	{"syscall", INSN_SYSCALL, 0, NULL},
