@@ -77,7 +77,7 @@ is_reg_reg(const struct insn *insn, int kind, unsigned operand, unsigned from, u
 {
 	const struct row *row = insn->row;
 
-	if (row->kind != kind || !row->rm || !row->reg || insn->memory || insn->operand != operand || !no_prefixes(insn))
+	if (row->kind != kind || !row->reg || insn->memory || insn->operand != operand || !no_prefixes(insn))
 		return false;
 	return row->rm & W ? insn->rm == to && insn->reg == from : insn->reg == to && insn->rm == from;
 }
@@ -213,7 +213,7 @@ check_indirect(struct scan *s, const struct insn *insn)
 static bool
 is_return_slot(const struct insn *insn, bool store)
 {
-	return insn->row->kind == MOV && insn->row->rm && insn->row->reg && insn->operand == 8 && no_prefixes(insn) &&
+	return insn->row->kind == MOV && insn->row->reg && insn->operand == 8 && no_prefixes(insn) &&
 	    is_at(insn, RSP) && insn->disp == 0 && insn->reg == R11 && !(insn->row->rm & W) == !store;
 }
 
@@ -303,6 +303,15 @@ check_string(struct scan *s, const struct insn *insn)
 	return fail(s, insn, LFI_RULE_IMPLICIT, "string instruction outside its group");
 }
 
+/* An address built on r15. Under gs with the address size it is one in the sandbox like any other. */
+static bool
+names_context(const struct insn *insn)
+{
+	unsigned both = P_GS | P_67;
+
+	return (insn->base == R15 || insn->index == R15) && (insn->prefixes & both) != both;
+}
+
 /* Section 7. */
 static bool
 check_context(struct scan *s, const struct insn *insn)
@@ -359,7 +368,7 @@ truncates(const struct insn *insn, unsigned x)
 
 	if (row->kind == LEA)
 		return insn->operand == 4 && insn->reg == x;
-	if (row->kind != MOV || !row->rm || !row->reg || insn->operand != 4)
+	if (row->kind != MOV || !row->reg || insn->operand != 4)
 		return false;
 	return row->reg & W ? insn->reg == x : !insn->memory && insn->rm == x;
 }
@@ -394,9 +403,7 @@ check_operand(struct scan *s, const struct insn *insn)
 	bool written = row->rm & W;
 
 	if (s->v->policy == LFI_POLICY_JUMPS) {
-		if (written && (insn->base == R15 || insn->index == R15) && !(row->flags & FREE))
-			return check_context(s, insn);
-		return true;
+		return !written || !names_context(insn) || check_context(s, insn);
 	}
 	if (row->flags & FREE)
 		return !(insn->prefixes & (P_GS | P_67)) || check_gs(s, insn);
@@ -408,7 +415,7 @@ check_operand(struct scan *s, const struct insn *insn)
 		return fail(s, insn, LFI_RULE_BITTEST, "bit test of memory with a register index");
 	if (insn->prefixes & (P_GS | P_67))
 		return check_gs(s, insn);
-	if (insn->base == R15 || insn->index == R15)
+	if (names_context(insn))
 		return check_context(s, insn);
 	if (is_at(insn, RSP))
 		return check_rsp_operand(s, insn);
