@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+/* Sandboxed code that traps is a result; everything else behaves as if the library were not there. */
+#include "core_test.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "box.h"
+
+/* ---- Kinds ---- */
+
+struct Kind {
+	const char *name;
+	const uint8_t *code;
+	size_t size;
+	int signal;
+	enum { NO_ADDRESS, AT_ARGUMENT, ANY } address;
+	int pc_offset; /* -1: not in the function */
+};
+#define KIND(code, signal, address, pc) {#code, code, sizeof code, signal, address, pc}
+
+static const struct Kind kinds[] = {
+	KIND(code_load, SIGSEGV, AT_ARGUMENT, 0),
+	KIND(code_store, SIGSEGV, AT_ARGUMENT, 0),
+	KIND(code_ud2, SIGILL, NO_ADDRESS, 0),
+	KIND(code_int3, SIGTRAP, NO_ADDRESS, 1),
+	KIND(code_hlt, SIGSEGV, NO_ADDRESS, 0),
+	KIND(code_divide, SIGFPE, NO_ADDRESS, 8),
+	KIND(code_jump, SIGSEGV, AT_ARGUMENT, -1),
+	KIND(code_sse_exception, SIGFPE, NO_ADDRESS, 18),
+	KIND(code_x87_exception, SIGFPE, NO_ADDRESS, 11),
+	KIND(code_misaligned, SIGSEGV, NO_ADDRESS, 0),
+	KIND(code_overflow, SIGSEGV, ANY, 0),
+};
+#define NKINDS (sizeof kinds / sizeof kinds[0])
+
+/* An address that nothing is mapped at. */
+static lfiptr
+hole(struct LFIBox *box)
+{
+	return lfi_box_info(box).min + 0x40000;
+}
+
+/* NULL, or what is wrong. */
+static const char *
+try_kind(struct LFIBox *box, struct LFIContext *ctx, const struct Kind *kind, lfiptr fn)
+{
+	struct LFIFault fault;
+
+	LFI_INVOKE(box, &ctx, fn, int, (lfiptr, int), hole(box), 1);
+	if (lfi_errno() != LFI_ERR_FAULT)
+		return "no fault";
+	if (lfi_ctx_fault(ctx, &fault) < 0)
+		return "no struct LFIFault";
+	if (fault.signal != kind->signal)
+		return "signal";
+	if (kind->address == NO_ADDRESS && fault.address != 0)
+		return "an address where there is none";
+	if (kind->address == AT_ARGUMENT && fault.address != hole(box))
+		return "address";
+	if (kind->pc_offset >= 0 && fault.pc != fn + (lfiptr) kind->pc_offset)
+		return "pc";
+	if (kind->pc_offset < 0 && fault.pc != hole(box))
+		return "pc";
+	if (kind->address == AT_ARGUMENT && fault.regs.rdi != hole(box))
+		return "registers";
+	return NULL;
+}
+
+static void
+each_kind_of_fault_is_a_result(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr add = LOAD(f.box, code_add);
+	struct LFIFault fault;
+
+	assert_int_equal(lfi_ctx_fault(f.ctx, &fault), -1);
+	assert_error(LFI_ERR_NOTFOUND);
+	for (size_t i = 0; i < NKINDS; i++) {
+		lfiptr p = load_bytes(f.box, kinds[i].code, kinds[i].size);
+		const char *wrong = try_kind(f.box, f.ctx, &kinds[i], p);
+
+		if (wrong) {
+			lfi_ctx_fault(f.ctx, &fault);
+			print_error("%s: %s is wrong (signal %d, pc +%#lx, address %#lx)\n", kinds[i].name, wrong, fault.signal,
+			    (long) (fault.pc - p), (long) fault.address);
+		}
+		assert_null(wrong);
+		/* The context is as good as before. */
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, add, int, (int, int), 2, 3), 5);
+		assert_int_equal(lfi_errno(), LFI_OK);
+	}
+	drop(&f);
+}
+
+static void
+the_message_says_what_and_where(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_load);
+	char expected[128];
+
+	LFI_INVOKE(f.box, &f.ctx, p, int, (lfiptr), hole(f.box));
+	snprintf(expected, sizeof expected, "sandboxed code trapped at %#llx: SIGSEGV, address %#llx", (unsigned long long) p,
+	    (unsigned long long) hole(f.box));
+	assert_string_equal(lfi_errmsg(), expected);
+	drop(&f);
+}
+
+static struct Fixture shared;
+static lfiptr shared_code[NKINDS];
+
+static void *
+fault_in_a_loop(void *arg)
+{
+	struct LFIContext *ctx = lfi_ctx_new(shared.box, NULL);
+	const char *wrong = NULL;
+	lfiptr stack = lfi_box_mapany(shared.box, 4 * PAGE, RW, ANON, -1, 0);
+
+	for (int round = 0; round < 200 && !wrong; round++) {
+		for (size_t i = 0; i < NKINDS && !wrong; i++) {
+			/* The last overflows its stack, into who knows what lies below. */
+			if (kinds[i].code == code_overflow)
+				continue;
+			lfi_ctx_regs(ctx)->sp = stack + 4 * PAGE;
+			wrong = try_kind(shared.box, ctx, &kinds[i], shared_code[i]);
+		}
+	}
+	lfi_ctx_free(ctx);
+	return (void *) wrong;
+}
+
+static void
+threads_fault_side_by_side(void **state)
+{
+	pthread_t threads[4];
+	void *wrong;
+
+	shared = fixture((struct LFIOptions) {.boxsize = 0});
+	for (size_t i = 0; i < NKINDS; i++)
+		shared_code[i] = load_bytes(shared.box, kinds[i].code, kinds[i].size);
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, fault_in_a_loop, NULL);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], &wrong);
+		if (wrong)
+			print_error("%s\n", (const char *) wrong);
+		assert_null(wrong);
+	}
+	drop(&shared);
+}
+
+static void
+blocked_fault_signals_do_not_kill(void **state)
+{
+	sigset_t all, old;
+
+	/* A thread that never entered a sandbox, with all signals blocked. */
+	shared = fixture((struct LFIOptions) {.boxsize = 0});
+	for (size_t i = 0; i < NKINDS; i++)
+		shared_code[i] = load_bytes(shared.box, kinds[i].code, kinds[i].size);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_t thread;
+	void *wrong;
+	pthread_create(&thread, NULL, fault_in_a_loop, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_join(thread, &wrong);
+	assert_null(wrong);
+	drop(&shared);
+}
+
+static int
+fault_inside(int x)
+{
+	struct LFIContext *ctx = lfi_cur_ctx();
+	struct LFIFault fault;
+
+	LFI_INVOKE(shared.box, &ctx, shared_code[0], int, (lfiptr), hole(shared.box));
+	assert_error(LFI_ERR_FAULT);
+	assert_int_equal(lfi_ctx_fault(ctx, &fault), 0);
+	return 7;
+}
+
+static void
+a_fault_ends_the_innermost_call_only(void **state)
+{
+	shared = fixture((struct LFIOptions) {.boxsize = 0});
+	shared_code[0] = LOAD(shared.box, code_load);
+	assert_int_equal(LFI_INVOKE(shared.box, &shared.ctx, LOAD(shared.box, code_call_plus1), int, (void *, int),
+			     lfi_box_register_cb(shared.box, fault_inside), 1),
+	    8);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	drop(&shared);
+}
+
+/* ---- What is not ours ---- */
+
+static void
+touch_null(void)
+{
+	volatile int *volatile at = NULL;
+
+	*at = 1;
+}
+
+static sigjmp_buf host_jump;
+static volatile int host_signal, host_blocked;
+
+static void
+host_handler(int sig, siginfo_t *info, void *uc)
+{
+	sigset_t now;
+
+	host_signal = sig;
+	sigprocmask(SIG_SETMASK, NULL, &now);
+	host_blocked = sigismember(&now, SIGUSR2) * 2 + sigismember(&now, sig);
+	siglongjmp(host_jump, 1);
+}
+
+static void
+install_host_handler(int sig)
+{
+	struct sigaction action = {.sa_sigaction = host_handler, .sa_flags = SA_SIGINFO};
+
+	sigaddset(&action.sa_mask, SIGUSR2);
+	sigaction(sig, &action, NULL);
+}
+
+static void
+a_host_fault_goes_to_the_hosts_handler(void **state)
+{
+	struct sigaction before, after;
+
+	install_host_handler(SIGSEGV);
+	sigaction(SIGSEGV, NULL, &before);
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	for (int i = 0; i < 3; i++) {
+		host_signal = 0;
+		if (sigsetjmp(host_jump, 1) == 0)
+			touch_null();
+		assert_int_equal(host_signal, SIGSEGV);
+		assert_int_equal(host_blocked, 3);
+		/* And in between the sandbox's come to us. */
+		assert_null(try_kind(f.box, f.ctx, &kinds[0], LOAD(f.box, code_load)));
+	}
+	drop(&f);
+	/* With the last engine gone the handler is what it was, apart from the stack it runs on. */
+	sigaction(SIGSEGV, NULL, &after);
+	assert_ptr_equal(after.sa_sigaction, before.sa_sigaction);
+	signal(SIGSEGV, SIG_DFL);
+}
+
+static int
+faulting_callback(int x)
+{
+	if (sigsetjmp(host_jump, 1) == 0)
+		touch_null();
+	return host_signal;
+}
+
+static void
+a_fault_in_a_callback_is_the_hosts(void **state)
+{
+	install_host_handler(SIGSEGV);
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	host_signal = 0;
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_apply), int, (void *, int),
+			     lfi_box_register_cb(f.box, faulting_callback), 1),
+	    SIGSEGV);
+	drop(&f);
+	signal(SIGSEGV, SIG_DFL);
+}
+
+static const int defaulted[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+
+/* How a child ends that runs fn with an engine around. */
+static int
+status_of(void (*fn)(struct Fixture *))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		/* cmocka's handlers would be asked first. */
+		for (size_t i = 0; i < sizeof defaulted / sizeof defaulted[0]; i++)
+			signal(defaulted[i], SIG_DFL);
+		struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+		fn(&f);
+		_exit(77);
+	}
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+static void
+die_null(struct Fixture *f)
+{
+	touch_null();
+}
+
+static void
+die_ud2(struct Fixture *f)
+{
+	__asm__ volatile("ud2");
+}
+
+static void
+die_int3(struct Fixture *f)
+{
+	__asm__ volatile("int3");
+}
+
+static void
+die_sent(struct Fixture *f)
+{
+	kill(getpid(), SIGSEGV);
+	for (;;)
+		pause();
+}
+
+static void
+die_sandbox_memory(struct Fixture *f)
+{
+	/* The host's own access to a page that is not there. */
+	*(volatile int *) hole(f->box) = 1;
+}
+
+static void
+die_sandbox_jump(struct Fixture *f)
+{
+	/* The host in the sandbox's code, but not through the door. */
+	((void (*)(void)) LOAD(f->box, code_ud2))();
+}
+
+static void
+ignored_but_real(struct Fixture *f)
+{
+	__asm__ volatile("ud2");
+}
+
+static void
+faults_of_the_host_have_their_default_action(void **state)
+{
+	const struct {
+		void (*fn)(struct Fixture *);
+		int signal;
+	} rows[] = {{die_null, SIGSEGV}, {die_ud2, SIGILL}, {die_int3, SIGTRAP}, {die_sent, SIGSEGV},
+	    {die_sandbox_memory, SIGSEGV}, {die_sandbox_jump, SIGILL}, {ignored_but_real, SIGILL}};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		int status = status_of(rows[i].fn);
+
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), rows[i].signal);
+	}
+}
+
+static void
+survive_ignored(struct Fixture *f)
+{
+	kill(getpid(), SIGTRAP);
+	_exit(55);
+}
+
+static void
+a_signal_that_the_host_ignores_is_ignored(void **state)
+{
+	signal(SIGTRAP, SIG_IGN);
+	int status = status_of(survive_ignored);
+	signal(SIGTRAP, SIG_DFL);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 55);
+}
+
+static volatile int sent_signals;
+
+static void
+count_signal(int sig)
+{
+	sent_signals++;
+}
+
+static pthread_t target_thread;
+static volatile int stop_sending;
+
+static void *
+send_signals(void *arg)
+{
+	while (!stop_sending) {
+		pthread_kill(target_thread, SIGSEGV);
+		pthread_kill(target_thread, SIGUSR1);
+		usleep(50);
+	}
+	return NULL;
+}
+
+static void
+signals_sent_to_a_thread_in_the_sandbox_are_not_faults(void **state)
+{
+	pthread_t sender;
+
+	signal(SIGSEGV, count_signal);
+	/* Without SA_ONSTACK it would write its frame to the sandbox's stack. */
+	signal(SIGUSR1, count_signal);
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr add = LOAD(f.box, code_add);
+	uint8_t stack[STACK_BYTES];
+
+	sent_signals = 0;
+	stop_sending = 0;
+	target_thread = pthread_self();
+	pthread_create(&sender, NULL, send_signals, NULL);
+	for (int i = 0; i < 300000 || sent_signals < 100; i++)
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, add, int, (int, int), i, 1), i + 1);
+	stop_sending = 1;
+	pthread_join(sender, NULL);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	/* The stack holds the call's words at its top and nothing else. */
+	assert_done(lfi_box_copyfm(f.box, stack, f.stack - STACK_BYTES, STACK_BYTES));
+	for (size_t i = 0; i < STACK_BYTES - 256; i++)
+		assert_int_equal(stack[i], 0);
+	drop(&f);
+	signal(SIGSEGV, SIG_DFL);
+	signal(SIGUSR1, SIG_DFL);
+}
+
+static struct Fixture *interrupted;
+static volatile int interrupting_error;
+
+static void
+enter_from_a_handler(int sig)
+{
+	struct LFIContext *ctx = interrupted->ctx;
+	uint32_t one = 1;
+
+	LFI_INVOKE(interrupted->box, &ctx, shared_code[0], int, (int, int), 1, 2);
+	interrupting_error = lfi_errno();
+	lfi_box_copyto(interrupted->box, interrupted->buffer, &one, sizeof one);
+}
+
+static void
+a_signal_handler_cannot_enter_what_it_interrupted(void **state)
+{
+	struct sigaction action = {.sa_handler = enter_from_a_handler};
+
+	sigaction(SIGALRM, &action, NULL);
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	interrupted = &f;
+	interrupting_error = 0;
+	shared_code[0] = LOAD(f.box, code_add);
+	lfiptr loop = LOAD(f.box, code_loop);
+	ualarm(20000, 0);
+	LFI_INVOKE(f.box, &f.ctx, loop, int, (lfiptr), f.buffer);
+	assert_int_equal(interrupting_error, LFI_ERR_BUSY);
+	drop(&f);
+	signal(SIGALRM, SIG_DFL);
+}
+
+static void *
+end_of_thread(void *arg)
+{
+	struct LFIContext *ctx = lfi_ctx_new(shared.box, NULL);
+	stack_t now;
+
+	lfi_ctx_regs(ctx)->sp = shared.stack;
+	LFI_INVOKE(shared.box, &ctx, shared_code[0], int, (lfiptr), hole(shared.box));
+	lfi_ctx_free(ctx);
+	sigaltstack(NULL, &now);
+	return now.ss_sp;
+}
+
+static void
+signal_stacks_go_with_their_threads(void **state)
+{
+	unsigned char there;
+	void *stack;
+	pthread_t thread;
+
+	shared = fixture((struct LFIOptions) {.boxsize = 0});
+	shared_code[0] = LOAD(shared.box, code_load);
+	pthread_create(&thread, NULL, end_of_thread, NULL);
+	pthread_join(thread, &stack);
+	assert_non_null(stack);
+	assert_int_equal(mincore(stack, PAGE, &there), -1);
+	drop(&shared);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_kind_of_fault_is_a_result),
+		cmocka_unit_test(the_message_says_what_and_where),
+		cmocka_unit_test(threads_fault_side_by_side),
+		cmocka_unit_test(blocked_fault_signals_do_not_kill),
+		cmocka_unit_test(a_fault_ends_the_innermost_call_only),
+		cmocka_unit_test(a_host_fault_goes_to_the_hosts_handler),
+		cmocka_unit_test(a_fault_in_a_callback_is_the_hosts),
+		cmocka_unit_test(faults_of_the_host_have_their_default_action),
+		cmocka_unit_test(a_signal_that_the_host_ignores_is_ignored),
+		cmocka_unit_test(signals_sent_to_a_thread_in_the_sandbox_are_not_faults),
+		cmocka_unit_test(a_signal_handler_cannot_enter_what_it_interrupted),
+		cmocka_unit_test(signal_stacks_go_with_their_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
