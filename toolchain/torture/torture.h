@@ -75,7 +75,7 @@ char *outcome_text(struct outcome outcome);
 
 struct native {
 	char *skip; // why the program cannot be compared; NULL when it can
-	uint64_t out, err; // hashes of its output
+	uint64_t out, err; // hashes of its output; both 0 when that differs from run to run (addresses)
 };
 
 void cache_open(const char *path);
