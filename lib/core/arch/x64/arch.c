@@ -180,6 +180,12 @@ arch_cpu_features(void)
 	return features;
 }
 
+void
+arch_pretend_features(uint64_t pretended)
+{
+	features = pretended;
+}
+
 uint32_t
 arch_code_flags(void)
 {

@@ -93,8 +93,9 @@ uint32_t arch_code_flags(void);
 /* Bits that entry.S wants to see in each box's code flags beside LFI_CODE_*. */
 uint32_t arch_code_always(void);
 
-/* 1 << LFI_CPU_* that this machine has. */
+/* 1 << LFI_CPU_* that this machine has. Tests pretend; arch_init ends that. */
 uint64_t arch_cpu_features(void);
+void arch_pretend_features(uint64_t features);
 
 /* Fill the page of callback entries. */
 void arch_callback_page(uint8_t *page, size_t size, unsigned bundle, bool single_thread);
