@@ -48,7 +48,7 @@ refuse(struct cursor *c, int rule, const char *reason)
 }
 
 static int
-prefixes(struct cursor *c)
+legacy_prefixes(struct cursor *c)
 {
 	unsigned seen = 0, bit;
 
@@ -63,17 +63,27 @@ prefixes(struct cursor *c)
 			return refuse(c, LFI_RULE_DECODE, "longer than 15 bytes");
 	}
 	c->insn->prefixes = (uint16_t) seen;
+	c->select = seen & P_F3 ? 2 : seen & P_F2 ? 3 : seen & P_66 ? 1 : 0;
 	if (seen & P_REFUSED)
 		return refuse(c, LFI_RULE_PREFIX, "segment override other than gs");
 	if ((seen & (P_F2 | P_F3)) == (P_F2 | P_F3))
 		return refuse(c, LFI_RULE_PREFIX, "both F2 and F3");
 	if ((seen & P_GS) && (seen & (P_CS | P_DS)))
 		return refuse(c, LFI_RULE_PREFIX, "gs with another segment override");
+	return 0;
+}
+
+static int
+prefixes(struct cursor *c)
+{
+	int rule;
+
+	if (prefix_bits[*c->p] && (rule = legacy_prefixes(c)))
+		return rule;
 	if ((*c->p & 0xf0) == 0x40) {
 		c->insn->rex = *c->p++ & 15;
 		c->insn->rex_seen = true;
 	}
-	c->select = seen & P_F3 ? 2 : seen & P_F2 ? 3 : seen & P_66 ? 1 : 0;
 	return 0;
 }
 
@@ -248,47 +258,40 @@ moffs(struct cursor *c)
 	c->p += insn->prefixes & P_67 ? 4 : 8;
 }
 
+/* Bytes by kind and by operand size: 2, 4, 8 at 1, 2, 4. */
+static const uint8_t immediate_sizes[][5] = {
+    [IMM_NONE] = {0},
+    [IB] = {0, 1, 1, 0, 1},
+    [IZ] = {0, 2, 4, 0, 4},
+    [IV] = {0, 2, 4, 0, 8},
+    [REL8] = {0, 1, 1, 0, 1},
+    [REL32] = {0, 4, 4, 0, 4},
+    [MOFFS] = {0},
+};
+
+/* 1 to 8 bytes, sign-extended. */
+static int64_t
+read_signed(const uint8_t *p, unsigned size)
+{
+	unsigned unused = 64 - 8 * size;
+	uint64_t bytes;
+
+	memcpy(&bytes, p, 8);
+	return (int64_t) (bytes << unused) >> unused;
+}
+
 static void
 immediate(struct cursor *c)
 {
 	struct insn *insn = c->insn;
-	unsigned size = 1;
-	int64_t wide;
-	int32_t word;
-	int16_t half;
+	unsigned size = immediate_sizes[insn->row->imm][insn->operand / 2];
 
-	switch (insn->row->imm) {
-	case IMM_NONE:
-		return;
-	case MOFFS:
-		moffs(c);
-		return;
-	case IB:
-	case REL8:
-		break;
-	case IZ:
-		size = insn->operand == 2 ? 2 : 4;
-		break;
-	case IV:
-		size = insn->operand;
-		break;
-	case REL32:
-		size = 4;
-		break;
-	}
-	if (size == 1) {
-		insn->imm = (int8_t) *c->p;
-	} else if (size == 2) {
-		memcpy(&half, c->p, 2);
-		insn->imm = half;
-	} else if (size == 4) {
-		memcpy(&word, c->p, 4);
-		insn->imm = word;
+	if (size) {
+		insn->imm = read_signed(c->p, size);
+		c->p += size;
 	} else {
-		memcpy(&wide, c->p, 8);
-		insn->imm = wide;
+		moffs(c);
 	}
-	c->p += size;
 }
 
 /* lock, gs and the address size are tied to a memory operand. */
@@ -349,7 +352,7 @@ decode(struct cursor *c)
 		return rule;
 	if (insn->vex && (rule = row_vex(c)))
 		return rule;
-	insn->operand = insn->rex & REX_W ? 8 : insn->prefixes & P_66 ? 2 : 4;
+	insn->operand = (uint8_t) (insn->rex & REX_W ? 8 : 4 >> (insn->prefixes & P_66)); /* P_66 is 1 */
 	if (has_modrm(c, insn->row)) {
 		if ((rule = modrm(c)))
 			return rule;
@@ -359,7 +362,8 @@ decode(struct cursor *c)
 	} else if (insn->row->op) {
 		insn->rm = (uint8_t) ((insn->opcode & 7) | (insn->rex & REX_B) << 3);
 	}
-	immediate(c);
+	if (insn->row->imm)
+		immediate(c);
 	if (insn->prefixes && (rule = memory_prefixes(c)))
 		return rule;
 	if (c->p - c->start > INSN_MAX)

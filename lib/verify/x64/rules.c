@@ -405,6 +405,8 @@ check_operand(struct scan *s, const struct insn *insn)
 	if (s->v->policy == LFI_POLICY_JUMPS) {
 		return !written || !names_context(insn) || check_context(s, insn);
 	}
+	if (row->kind == JMP_INDIRECT || row->kind == CALL_INDIRECT)
+		return true; /* check_indirect */
 	if (row->flags & FREE)
 		return !(insn->prefixes & (P_GS | P_67)) || check_gs(s, insn);
 	if (s->v->policy == LFI_POLICY_STORES && !written && (insn->prefixes & P_GS || !(insn->prefixes & P_67)))
@@ -550,6 +552,8 @@ note(struct scan *s, const struct insn *insn)
 	const struct row *row = insn->row;
 
 	s->code |= row->code;
+	if (!row->cpu && !row->cpu256 && !(row->flags & CX16))
+		return;
 	if (row->cpu)
 		s->cpu |= (uint64_t) 1 << (row->cpu - 1);
 	if (row->cpu256 && insn->vex_l)
@@ -565,7 +569,7 @@ check(struct scan *s, const struct insn *insn)
 
 	if (s->rsp_open)
 		return close_rsp(s, insn);
-	if (insn->memory && kind != JMP_INDIRECT && kind != CALL_INDIRECT && !check_memory(s, insn))
+	if (insn->memory && !check_memory(s, insn))
 		return false;
 	if (insn->written & PROTECTED && !check_written(s, insn))
 		return false;

@@ -60,8 +60,10 @@ struct row {
 	uint8_t only;
 	uint8_t code;        /* enum LFICodeFlags */
 	uint8_t cpu, cpu256; /* enum LFICpuFeature + 1 */
-	uint16_t flags;
+	uint32_t flags;
 };
+
+_Static_assert(sizeof(struct row) == 16, "rows are found by a shift");
 
 /* An opcode's entry: 0, a row's number, or IN_GROUP and a group's number. Prefixes: none, 66, F3, F2. */
 #define IN_GROUP 0x8000
