@@ -21,7 +21,7 @@ printf '#define ZERO 0\n\t.text\n\t.globl hand\nhand:\n\tmovl $ZERO, %%eax\n\tre
 
 is_confined() { "$build/bin/lfi-verify" "$@"; }
 is_object() { readelf -h "$1" | grep -q 'REL (Relocatable file)'; }
-is_rewritten() { grep -q bundle_align_mode "$1"; }
+is_rewritten() { grep -qF 'andl $-32' "$1"; }
 
 for compiler in $(compilers); do
 	CC="$cc --lfi-compiler=$compiler"
@@ -38,8 +38,8 @@ for compiler in $(compilers); do
 	holds "$compiler: without -o the program is a.out" $CC main.c part.c
 	holds "$compiler: a.out verifies" is_confined a.out
 	holds "$compiler: -S makes rewritten assembly" $CC -O2 -S part.c -o part.lfi.s
-	holds "$compiler: it says how its bundles are" is_rewritten part.lfi.s
-	says "$compiler: -S -o - writes to standard output" bundle_align_mode $CC -S part.c -o -
+	holds "$compiler: it masks the return" is_rewritten part.lfi.s
+	says "$compiler: -S -o - writes to standard output" 'andl $-32' $CC -S part.c -o -
 	says "$compiler: -E preprocesses" 'int part(void)' $CC -E part.c
 	says "$compiler: -E finds the sysroot's headers" 'sysroot/include/stdio.h' $CC -E main.c
 	lacks "$compiler: and not the system's" '"/usr/include/stdio.h"' $CC -E main.c
@@ -143,7 +143,7 @@ for compiler in $(compilers); do
 	holds "$compiler: and verifies so" is_confined --sandbox=jumps jumps.lfi
 	holds "$compiler: --verify verifies after linking" $CC --verify main.c part.c -o main.lfi
 	holds "$compiler: --save-temps keeps assembly" $CC --save-temps -c part.c
-	holds "$compiler: before and after" sh -c 'test -s part.s && grep -q bundle part.lfi.s && ! grep -q bundle part.s'
+	holds "$compiler: before and after" sh -c 'test -s part.s && grep -qF "andl \$-32" part.lfi.s && ! grep -qF "andl \$-32" part.s'
 	says "$compiler: -### prints commands" ' as --64' $CC -### part.c -c -o none.o
 	holds "$compiler: and runs none" test ! -e none.o
 	says "$compiler: -v prints them and runs them" ' as --64' $CC -v part.c -c -o verbose.o

@@ -304,6 +304,100 @@ rewrite(const struct cc *cc, const struct input *input, const struct text *in, s
 	return result < 0;
 }
 
+/* ---- Weak symbols that nobody defines ---- */
+
+/* A line of assembly that may name a symbol: its directive ("" for a label) and the symbol. */
+struct naming {
+	const char *directive;
+	size_t directive_size;
+	const char *name;
+	size_t name_size;
+};
+
+static size_t
+name_size(const char *at)
+{
+	return strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.$");
+}
+
+/* The first symbol that a line names as label, in a directive, or left of `=`. */
+static struct naming
+line_naming(const char *line)
+{
+	struct naming naming = {0};
+
+	line += strspn(line, " \t");
+	naming.directive = naming.name = line;
+	naming.name_size = name_size(line);
+	line += naming.name_size;
+	if (*line != ':' && line[strspn(line, " \t")] != '=') {
+		naming.directive_size = naming.name_size;
+		naming.name = line + strspn(line, " \t");
+		naming.name_size = name_size(naming.name);
+	}
+	return naming;
+}
+
+static bool
+is_directive(const struct naming *naming, const char *name)
+{
+	return naming->directive_size == strlen(name) && memcmp(naming->directive, name, naming->directive_size) == 0;
+}
+
+static const char *
+next_line(const char *line)
+{
+	line += strcspn(line, "\n");
+	return *line ? line + 1 : NULL;
+}
+
+static bool
+is_defined(const char *text, const struct naming *weak)
+{
+	static const char *const defining[] = {"", ".set", ".equ", ".equiv", ".comm", ".lcomm"};
+
+	for (const char *line = text; line; line = next_line(line)) {
+		struct naming naming = line_naming(line);
+
+		if (naming.name_size != weak->name_size || memcmp(naming.name, weak->name, weak->name_size) != 0)
+			continue;
+		for (size_t i = 0; i < sizeof defining / sizeof defining[0]; i++)
+			if (is_directive(&naming, defining[i]))
+				return true;
+	}
+	return false;
+}
+
+/*
+ * A weak symbol that no file defines is 0. Unless it is hidden, though, the linker thinks that a dynamic linker might find
+ * it and calls it through a table of jumps through memory, which do not verify. There is no dynamic linker in a sandbox.
+ */
+static void
+hide_undefined_weak(struct text *text)
+{
+	struct strings hidden = {0};
+	size_t size = text->size;
+	char *longer, *end;
+
+	for (const char *line = text->data; line; line = next_line(line)) {
+		struct naming naming = line_naming(line);
+
+		if (is_directive(&naming, ".weak") && !is_defined(text->data, &naming))
+			strings_add(&hidden, keep_format("\t.hidden %.*s\n", (int) naming.name_size, naming.name));
+	}
+	if (!hidden.count)
+		return;
+	for (size_t i = 0; i < hidden.count; i++)
+		size += strlen(hidden.item[i]);
+	end = longer = keep_alloc(size + 1);
+	memcpy(longer, text->data, text->size);
+	end += text->size;
+	for (size_t i = 0; i < hidden.count; i++)
+		end = stpcpy(end, hidden.item[i]);
+	text->data = longer;
+	text->size = size;
+}
+
 /* ---- The steps together ---- */
 
 /* Standard input can be read once; clang may need it again. */
@@ -364,8 +458,12 @@ confine(const struct cc *cc, const struct input *input, int in, struct text *tex
 			return status;
 		if (cc->save_temps && input->kind != KIND_ASM)
 			status = write_file(with_suffix(base_name(input->path), ".s"), text);
-		if (status || !rewrite(cc, input, text, out, &messages))
+		if (status)
 			return status;
+		if (!rewrite(cc, input, text, out, &messages)) {
+			hide_undefined_weak(out);
+			return 0;
+		}
 		if (!retries)
 			break;
 	}
