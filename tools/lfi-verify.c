@@ -92,7 +92,7 @@ file_read(struct file *file, const char *name)
 	FILE *stream = fopen(name, "rb");
 	int result;
 
-	*file = (struct file) {.name = name};
+	*file = (struct file){.name = name};
 	if (!stream)
 		return unreadable(name, "%s", strerror(errno));
 	result = read_all(stream, file);
@@ -170,8 +170,8 @@ symbol_text(const struct verdict *v, uint64_t address, char *text, size_t size)
 		unsigned type = ELF64_ST_TYPE(s->st_info);
 
 		if ((type == STT_FUNC || type == STT_NOTYPE) && s->st_shndx != SHN_UNDEF && s->st_value <= address &&
-		    s->st_name < v->strtab->sh_size && (!best || s->st_value > best->st_value ||
-		    (s->st_value == best->st_value && type == STT_FUNC)))
+		    s->st_name < v->strtab->sh_size &&
+		    (!best || s->st_value > best->st_value || (s->st_value == best->st_value && type == STT_FUNC)))
 			best = s;
 	}
 	if (!best)
@@ -221,8 +221,8 @@ pages_verify(struct verdict *v, const uint8_t *pages, size_t size)
 	if (!scratch)
 		return unreadable(v->file->name, "not enough memory");
 	start = now();
-	refused = lfi_verify(&v->arguments->verify, pages, size, v->address, scratch, scratch_size, violation_print, v,
-	    &report);
+	refused = lfi_verify(
+	    &v->arguments->verify, pages, size, v->address, scratch, scratch_size, violation_print, v, &report);
 	v->seconds += now() - start;
 	v->bytes += size;
 	v->instructions += report.instructions;
@@ -267,8 +267,8 @@ segment_verify(struct verdict *v, const Elf64_Phdr *segment)
 		return unreadable(v->file->name, "truncated: the segment at 0x%llx is not in the file",
 		    (unsigned long long) segment->p_vaddr);
 	if (segment->p_memsz != segment->p_filesz)
-		return unreadable(v->file->name, "the code at 0x%llx is not all in the file",
-		    (unsigned long long) segment->p_vaddr);
+		return unreadable(
+		    v->file->name, "the code at 0x%llx is not all in the file", (unsigned long long) segment->p_vaddr);
 	return region_verify(v, segment->p_vaddr, bytes, segment->p_filesz);
 }
 
@@ -290,8 +290,8 @@ segments_verify(struct verdict *v, const Elf64_Ehdr *header)
 		if (segments[i].p_type != PT_LOAD || !(segments[i].p_flags & PF_X))
 			continue;
 		if (found && segments[i].p_vaddr / PAGE * PAGE < free_from)
-			return unreadable(v->file->name, "segments overlap at 0x%llx",
-			    (unsigned long long) segments[i].p_vaddr);
+			return unreadable(
+			    v->file->name, "segments overlap at 0x%llx", (unsigned long long) segments[i].p_vaddr);
 		one = segment_verify(v, &segments[i]);
 		if (one == UNREADABLE)
 			return one;
@@ -311,11 +311,12 @@ verdict_print(const struct verdict *v, int result)
 	double rate = v->seconds > 0 ? (double) v->bytes / v->seconds / 1e6 : 0;
 
 	if (result == REFUSED) {
-		printf("%s: refused, %zu violation%s shown\n", v->file->name, v->violations, v->violations == 1 ? "" : "s");
+		printf("%s: refused, %zu violation%s shown\n", v->file->name, v->violations,
+		    v->violations == 1 ? "" : "s");
 		return;
 	}
-	printf("%s: accepted, %llu bytes, %llu instructions (%.1f MB/s)\n", v->file->name, (unsigned long long) v->bytes,
-	    (unsigned long long) v->instructions, rate);
+	printf("%s: accepted, %llu bytes, %llu instructions (%.1f MB/s)\n", v->file->name,
+	    (unsigned long long) v->bytes, (unsigned long long) v->instructions, rate);
 	if (!v->cpu)
 		return;
 	printf("%s: needs", v->file->name);

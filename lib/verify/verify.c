@@ -118,11 +118,11 @@ check_branch(struct verify *v, size_t pos)
 	if (target_good(v, target))
 		return;
 	if (target >= 0 && (uint64_t) target < v->size)
-		arch_violation(v, pos, LFI_RULE_DIRECT,
-		    "target is inside an instruction or a group, or was not decoded");
+		arch_violation(
+		    v, pos, LFI_RULE_DIRECT, "target is inside an instruction or a group, or was not decoded");
 	else
-		arch_violation(v, pos, LFI_RULE_DIRECT,
-		    "target outside the region is not a bundle start in the sandbox");
+		arch_violation(
+		    v, pos, LFI_RULE_DIRECT, "target outside the region is not a bundle start in the sandbox");
 }
 
 static void
@@ -201,10 +201,45 @@ const char *
 lfi_cpu_feature_name(int feature)
 {
 	static const char *const names[] = {
-	    "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "lzcnt", "cx16", "movbe", "lahf", "aes", "pclmul", "sha", "gfni",
-	    "rdrand", "rdseed", "adx", "bmi1", "bmi2", "f16c", "fma", "avx", "avx2", "vaes", "vpclmul", "avx-vnni", "rdtscp",
-	    "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512-vnni", "avx512-vbmi", "avx512-vbmi2",
-	    "avx512-ifma", "avx512-bitalg", "avx512-vpopcntdq", "avx512-bf16", "avx512-fp16",
+	    "sse3",
+	    "ssse3",
+	    "sse4.1",
+	    "sse4.2",
+	    "popcnt",
+	    "lzcnt",
+	    "cx16",
+	    "movbe",
+	    "lahf",
+	    "aes",
+	    "pclmul",
+	    "sha",
+	    "gfni",
+	    "rdrand",
+	    "rdseed",
+	    "adx",
+	    "bmi1",
+	    "bmi2",
+	    "f16c",
+	    "fma",
+	    "avx",
+	    "avx2",
+	    "vaes",
+	    "vpclmul",
+	    "avx-vnni",
+	    "rdtscp",
+	    "avx512f",
+	    "avx512bw",
+	    "avx512dq",
+	    "avx512vl",
+	    "avx512cd",
+	    "avx512-vnni",
+	    "avx512-vbmi",
+	    "avx512-vbmi2",
+	    "avx512-ifma",
+	    "avx512-bitalg",
+	    "avx512-vpopcntdq",
+	    "avx512-bf16",
+	    "avx512-fp16",
 	};
 
 	_Static_assert(sizeof names / sizeof names[0] == LFI_CPU_COUNT, "one name per feature");

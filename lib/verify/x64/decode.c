@@ -102,7 +102,8 @@ vex(struct cursor *c)
 	if (three) {
 		last = *c->p++;
 		map = first & 0x1f;
-		insn->rex |= (uint8_t) ((first & 0x40 ? 0 : REX_X) | (first & 0x20 ? 0 : REX_B) | (last & 0x80 ? REX_W : 0));
+		insn->rex |=
+		    (uint8_t) ((first & 0x40 ? 0 : REX_X) | (first & 0x20 ? 0 : REX_B) | (last & 0x80 ? REX_W : 0));
 	}
 	if (map < 1 || map > 3)
 		return refuse(c, LFI_RULE_DECODE, "not an instruction");

@@ -21,8 +21,8 @@ enum {
 	P_F3 = 1 << 3,
 	P_LOCK = 1 << 4,
 	P_GS = 1 << 5,
-	P_CS = 1 << 6, /* 2e */
-	P_DS = 1 << 7, /* 3e */
+	P_CS = 1 << 6,      /* 2e */
+	P_DS = 1 << 7,      /* 3e */
 	P_REFUSED = 1 << 8, /* 26, 36, 64 */
 };
 
@@ -31,27 +31,28 @@ enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
 /* An instruction has at most this many bytes. */
 #define INSN_MAX 15
 
-/* decode_x64 may look at so many bytes, whatever they are: prefixes, VEX, opcode, ModRM, SIB, displacement, immediate. */
+/* decode_x64 may look at so many bytes, whatever they are: prefixes, VEX, opcode, ModRM, SIB, displacement, immediate.
+ */
 #define DECODE_WINDOW 40
 
 struct insn {
 	const struct row *row;
 	int64_t imm;
 	int32_t disp;
-	uint32_t pos;      /* in the region; the rules set it */
-	uint16_t number;   /* of the row */
+	uint32_t pos;    /* in the region; the rules set it */
+	uint16_t number; /* of the row */
 	uint16_t prefixes;
-	uint16_t written;  /* general registers that are operands and written, as bits */
+	uint16_t written; /* general registers that are operands and written, as bits */
 	uint8_t size;
 	uint8_t map, opcode;
-	uint8_t rex;       /* W, R, X, B, also from VEX */
-	bool rex_seen;     /* a REX prefix proper: byte registers 4 to 7 are spl to dil */
+	uint8_t rex;   /* W, R, X, B, also from VEX */
+	bool rex_seen; /* a REX prefix proper: byte registers 4 to 7 are spl to dil */
 	bool vex, vex_l;
-	uint8_t v;         /* VEX.vvvv */
-	uint8_t operand;   /* operand size in bytes: 2, 4, 8 */
-	uint8_t digit;     /* ModRM.reg without REX.R */
-	bool memory;       /* ModRM.rm (or a moffs) is memory: base, index, scale (if there is a SIB), disp */
-	uint8_t reg, rm;   /* with REX.R and REX.B; rm is the low opcode bits' register where .op is used */
+	uint8_t v;       /* VEX.vvvv */
+	uint8_t operand; /* operand size in bytes: 2, 4, 8 */
+	uint8_t digit;   /* ModRM.reg without REX.R */
+	bool memory;     /* ModRM.rm (or a moffs) is memory: base, index, scale (if there is a SIB), disp */
+	uint8_t reg, rm; /* with REX.R and REX.B; rm is the low opcode bits' register where .op is used */
 	uint8_t base, index, scale;
 };
 

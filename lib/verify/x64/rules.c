@@ -40,9 +40,9 @@ struct scan {
 	struct verify *v;
 	struct insn window[BUNDLE_MAX]; /* since the bundle's start; the last is being checked */
 	unsigned count;
-	unsigned taken;  /* so many of them cannot be part of another group */
-	uint32_t drift;  /* of rsp, pending */
-	bool rsp_open;   /* the last one wrote esp; the base must be added next */
+	unsigned taken; /* so many of them cannot be part of another group */
+	uint32_t drift; /* of rsp, pending */
+	bool rsp_open;  /* the last one wrote esp; the base must be added next */
 	uint64_t cpu;
 	uint32_t code;
 };
@@ -96,15 +96,14 @@ masks(const struct scan *s, const struct insn *insn, unsigned x)
 	const struct row *row = insn->row;
 
 	return row->kind == AND && row->imm && !insn->memory && insn->operand == 4 && no_prefixes(insn) &&
-	    insn->imm == -(int64_t) s->v->bundle && (row->acc ? RAX : insn->rm) == x;
+	       insn->imm == -(int64_t) s->v->bundle && (row->acc ? RAX : insn->rm) == x;
 }
 
 /* An operand (%r14,%rX), either way round at scale 1. */
 static bool
 is_base_plus(const struct insn *insn, unsigned x)
 {
-	return insn->scale == 1 &&
-	    ((insn->base == R14 && insn->index == x) || (insn->base == x && insn->index == R14));
+	return insn->scale == 1 && ((insn->base == R14 && insn->index == x) || (insn->base == x && insn->index == R14));
 }
 
 /* leaq (%r14,%rX), %rX. */
@@ -112,7 +111,7 @@ static bool
 leas_base(const struct insn *insn, unsigned x)
 {
 	return insn->row->kind == LEA && insn->operand == 8 && no_prefixes(insn) && insn->reg == x && insn->disp == 0 &&
-	    is_base_plus(insn, x);
+	       is_base_plus(insn, x);
 }
 
 /* An operand disp(%reg) without index, segment or address size. */
@@ -214,7 +213,7 @@ static bool
 is_return_slot(const struct insn *insn, bool store)
 {
 	return insn->row->kind == MOV && insn->row->reg && insn->operand == 8 && no_prefixes(insn) &&
-	    is_at(insn, RSP) && insn->disp == 0 && insn->reg == R11 && !(insn->row->rm & W) == !store;
+	       is_at(insn, RSP) && insn->disp == 0 && insn->reg == R11 && !(insn->row->rm & W) == !store;
 }
 
 /* Section 8. */
@@ -379,8 +378,8 @@ check_pair(struct scan *s, const struct insn *insn)
 {
 	unsigned x = insn->base == R14 ? insn->index : insn->base;
 
-	if (s->count >= 2 && x < RIP && x != R14 && x != RSP && is_base_plus(insn, x) && !(insn->prefixes & (P_GS | P_67)) &&
-	    magnitude(insn->disp) <= MAX_DISP && truncates(insn - 1, x) &&
+	if (s->count >= 2 && x < RIP && x != R14 && x != RSP && is_base_plus(insn, x) &&
+	    !(insn->prefixes & (P_GS | P_67)) && magnitude(insn->disp) <= MAX_DISP && truncates(insn - 1, x) &&
 	    take_group(s, (int) s->count - 2, s->count - 1))
 		return true;
 	return fail(s, insn, LFI_RULE_MEMORY, "memory operand is not sandboxed");
@@ -393,7 +392,7 @@ confirms(const struct insn *insn)
 	const struct row *row = insn->row;
 
 	return is_at(insn, RSP) && !(row->flags & (MAYBE | FREE)) && (row->rm & CLASS) != St &&
-	    magnitude(insn->disp) + memory_size_x64(insn) <= MAX_CONFIRM;
+	       magnitude(insn->disp) + memory_size_x64(insn) <= MAX_CONFIRM;
 }
 
 static bool
@@ -631,7 +630,8 @@ static void
 next_bundle(struct scan *s)
 {
 	if (s->rsp_open)
-		fail(s, &s->window[s->count - 1], LFI_RULE_STACK, "the group that sets the stack pointer leaves its bundle");
+		fail(s, &s->window[s->count - 1], LFI_RULE_STACK,
+		    "the group that sets the stack pointer leaves its bundle");
 	s->rsp_open = false;
 	s->count = 0;
 	s->taken = 0;
@@ -641,7 +641,8 @@ static void
 check_end(struct scan *s, size_t end)
 {
 	if (s->drift && !s->v->stop)
-		violation(s->v, end, 0, LFI_RULE_DRIFT, "", "the stack pointer's move is not confirmed at the region's end");
+		violation(
+		    s->v, end, 0, LFI_RULE_DRIFT, "", "the stack pointer's move is not confirmed at the region's end");
 }
 
 void

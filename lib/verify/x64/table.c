@@ -23,12 +23,11 @@ enum {
 #undef DIGIT
 #undef GROUP
 
-#define OPCODES_NP(map, first, last, entry) [map][0][first ... last] = entry,
-#define OPCODES_P66(map, first, last, entry) [map][1][first ... last] = entry,
-#define OPCODES_PF3(map, first, last, entry) [map][2][first ... last] = entry,
-#define OPCODES_PF2(map, first, last, entry) [map][3][first ... last] = entry,
-#define OPCODES_OSZ(map, first, last, entry) \
-	OPCODES_NP(map, first, last, entry) OPCODES_P66(map, first, last, entry)
+#define OPCODES_NP(map, first, last, entry) [map][0][first... last] = entry,
+#define OPCODES_P66(map, first, last, entry) [map][1][first... last] = entry,
+#define OPCODES_PF3(map, first, last, entry) [map][2][first... last] = entry,
+#define OPCODES_PF2(map, first, last, entry) [map][3][first... last] = entry,
+#define OPCODES_OSZ(map, first, last, entry) OPCODES_NP(map, first, last, entry) OPCODES_P66(map, first, last, entry)
 #define OPCODES_PS OPCODES_OSZ
 #define OPCODES_STR(map, first, last, entry) \
 	OPCODES_OSZ(map, first, last, entry) OPCODES_PF3(map, first, last, entry) OPCODES_PF2(map, first, last, entry)
@@ -43,8 +42,8 @@ const uint16_t x64_opcodes[MAPS][4][256] = {
 #undef GROUP
 #undef DIGIT
 
-#define DIGITS_MEM(group, first, last) [group][0][first ... last] = __LINE__,
-#define DIGITS_REG(group, first, last) [group][1][first ... last] = __LINE__,
+#define DIGITS_MEM(group, first, last) [group][0][first... last] = __LINE__,
+#define DIGITS_REG(group, first, last) [group][1][first... last] = __LINE__,
 #define DIGITS_ANY(group, first, last) DIGITS_MEM(group, first, last) DIGITS_REG(group, first, last)
 
 #define ROW(...)

@@ -113,24 +113,24 @@ struct report_row {
 #define CPU(name) ((uint64_t) 1 << LFI_CPU_##name)
 
 static const struct report_row report_rows[] = {
-    {{0x01, 0xc8}, 0, 0},                                                      /* add */
-    {{0x0f, 0x58, 0xc1}, 0, 0},                                                /* addps */
-    {{0xc5, 0xf8, 0x58, 0xc1}, LFI_CODE_AVX, CPU(AVX)},                        /* vaddps xmm */
-    {{0xc5, 0xf9, 0xfe, 0xc1}, LFI_CODE_AVX, CPU(AVX)},                        /* vpaddd xmm */
-    {{0xc5, 0xfd, 0xfe, 0xc1}, LFI_CODE_AVX, CPU(AVX) | CPU(AVX2)},            /* vpaddd ymm */
-    {{0xc4, 0xe2, 0x71, 0xdc, 0xc2}, LFI_CODE_AVX, CPU(AVX) | CPU(AES)},       /* vaesenc xmm */
+    {{0x01, 0xc8}, 0, 0},                                                /* add */
+    {{0x0f, 0x58, 0xc1}, 0, 0},                                          /* addps */
+    {{0xc5, 0xf8, 0x58, 0xc1}, LFI_CODE_AVX, CPU(AVX)},                  /* vaddps xmm */
+    {{0xc5, 0xf9, 0xfe, 0xc1}, LFI_CODE_AVX, CPU(AVX)},                  /* vpaddd xmm */
+    {{0xc5, 0xfd, 0xfe, 0xc1}, LFI_CODE_AVX, CPU(AVX) | CPU(AVX2)},      /* vpaddd ymm */
+    {{0xc4, 0xe2, 0x71, 0xdc, 0xc2}, LFI_CODE_AVX, CPU(AVX) | CPU(AES)}, /* vaesenc xmm */
     {{0xc4, 0xe2, 0x75, 0xdc, 0xc2}, LFI_CODE_AVX, CPU(AVX) | CPU(AES) | CPU(VAES)},
-    {{0xc5, 0xf8, 0x77}, LFI_CODE_AVX, CPU(AVX)},                              /* vzeroupper */
-    {{0xc4, 0xe2, 0x70, 0xf2, 0xc2}, 0, CPU(BMI1)},                            /* andn: no vector register */
-    {{0xd9, 0xe8}, LFI_CODE_X87, 0},                                           /* fld1 */
-    {{0x0f, 0xfe, 0xc1}, LFI_CODE_X87, 0},                                     /* paddd mm */
-    {{0xd9, 0x2c, 0x24}, LFI_CODE_X87 | LFI_CODE_FPCONTROL, 0},                /* fldcw */
-    {{0x0f, 0xae, 0x14, 0x24}, LFI_CODE_FPCONTROL, 0},                         /* ldmxcsr */
-    {{0xfd}, LFI_CODE_DIRECTION, 0},                                           /* std */
-    {{0xfc}, 0, 0},                                                            /* cld */
+    {{0xc5, 0xf8, 0x77}, LFI_CODE_AVX, CPU(AVX)},               /* vzeroupper */
+    {{0xc4, 0xe2, 0x70, 0xf2, 0xc2}, 0, CPU(BMI1)},             /* andn: no vector register */
+    {{0xd9, 0xe8}, LFI_CODE_X87, 0},                            /* fld1 */
+    {{0x0f, 0xfe, 0xc1}, LFI_CODE_X87, 0},                      /* paddd mm */
+    {{0xd9, 0x2c, 0x24}, LFI_CODE_X87 | LFI_CODE_FPCONTROL, 0}, /* fldcw */
+    {{0x0f, 0xae, 0x14, 0x24}, LFI_CODE_FPCONTROL, 0},          /* ldmxcsr */
+    {{0xfd}, LFI_CODE_DIRECTION, 0},                            /* std */
+    {{0xfc}, 0, 0},                                             /* cld */
     {{0xf3, 0x0f, 0xb8, 0xc1}, 0, CPU(POPCNT)},
-    {{0x67, 0x65, 0x48, 0x0f, 0xc7, 0x08}, 0, CPU(CX16)},                      /* cmpxchg16b */
-    {{0x67, 0x65, 0x0f, 0xc7, 0x08}, 0, 0},                                    /* cmpxchg8b */
+    {{0x67, 0x65, 0x48, 0x0f, 0xc7, 0x08}, 0, CPU(CX16)}, /* cmpxchg16b */
+    {{0x67, 0x65, 0x0f, 0xc7, 0x08}, 0, 0},               /* cmpxchg8b */
     {{0x0f, 0x01, 0xf9}, 0, CPU(RDTSCP)},
 };
 
@@ -215,7 +215,7 @@ a_message_names_the_instruction_and_the_reason(void **state)
 	    {3, {0x40, 0x88, 0xc4}, "0+3 `mov %al, %spl`: writes the stack pointer"},
 	    {3, {0xf3, 0x48, 0xab}, "0+3 `rep stosq`: string instruction outside its group"},
 	    {5, {0xe9, 0xf0, 0xff, 0xff, 0xff},
-	        "0+5 `jmp .-0xb`: target outside the region is not a bundle start in the sandbox"},
+		"0+5 `jmp .-0xb`: target outside the region is not a bundle start in the sandbox"},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

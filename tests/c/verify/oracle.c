@@ -110,7 +110,8 @@ compare_address(const uint8_t *bytes, const struct insn *insn, const ZydisDecode
 {
 	bool gs = op->mem.segment == ZYDIS_REGISTER_GS;
 
-	/* Zydis 4.0.0 does not see that ModRM.mod 0 and SIB.base 5 mean no base also with REX.B; binutils and LLVM do. */
+	/* Zydis 4.0.0 does not see that ModRM.mod 0 and SIB.base 5 mean no base also with REX.B; binutils and LLVM do.
+	 */
 	if (op->mem.base == ZYDIS_REGISTER_R13 || op->mem.base == ZYDIS_REGISTER_R13D)
 		if (insn->base == NO_REG && op->mem.disp.value == 0)
 			return;
@@ -160,8 +161,8 @@ compare_implicit(const uint8_t *bytes, const struct insn *insn, const ZydisDecod
 }
 
 static void
-compare_branch(const uint8_t *bytes, const struct insn *insn, const ZydisDecodedInstruction *z,
-    const ZydisDecodedOperand *ops)
+compare_branch(
+    const uint8_t *bytes, const struct insn *insn, const ZydisDecodedInstruction *z, const ZydisDecodedOperand *ops)
 {
 	bool direct = insn->row->kind == BRANCH || insn->row->kind == CALL;
 
@@ -174,8 +175,8 @@ compare_branch(const uint8_t *bytes, const struct insn *insn, const ZydisDecoded
 }
 
 static void
-compare_operands(const uint8_t *bytes, const struct insn *insn, const ZydisDecodedInstruction *z,
-    const ZydisDecodedOperand *ops)
+compare_operands(
+    const uint8_t *bytes, const struct insn *insn, const ZydisDecodedInstruction *z, const ZydisDecodedOperand *ops)
 {
 	unsigned written = 0, explicit_memory = 0;
 

@@ -67,12 +67,14 @@ row_check(size_t i, const struct code *code, int policy)
 	    .no_rdtsc = how & NO_RDTSC,
 	};
 	struct found found = {.rule = LFI_RULE_NONE, .reason = ""};
-	int result = lfi_verify(&options, code->bytes, code->size, OFFSET, scratch, sizeof scratch, take_first, &found, NULL);
+	int result =
+	    lfi_verify(&options, code->bytes, code->size, OFFSET, scratch, sizeof scratch, take_first, &found, NULL);
 
 	if (found.rule == rows[i].rule && result == (found.rule != LFI_RULE_NONE))
 		return 0;
 	print_error("row %zu (%s): expected %s, got %s: `%s`: %s\n%s\n", i, names[policy],
-	    lfi_verify_rule_name(rows[i].rule), lfi_verify_rule_name(found.rule), found.insn, found.reason, rows[i].text);
+	    lfi_verify_rule_name(rows[i].rule), lfi_verify_rule_name(found.rule), found.insn, found.reason,
+	    rows[i].text);
 	return 1;
 }
 

@@ -45,11 +45,12 @@ sections(struct image *image)
 static void
 image_new(struct image *image)
 {
-	Elf64_Sym symbol = {.st_name = 1, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), .st_shndx = 1, .st_value = 0x100000};
+	Elf64_Sym symbol = {
+	    .st_name = 1, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), .st_shndx = 1, .st_value = 0x100000};
 
 	memset(image, 0, sizeof *image);
 	image->size = sizeof image->bytes;
-	*header(image) = (Elf64_Ehdr) {
+	*header(image) = (Elf64_Ehdr){
 	    .e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
 	    .e_type = ET_DYN,
 	    .e_machine = EM_X86_64,
@@ -60,11 +61,15 @@ image_new(struct image *image)
 	    .e_shentsize = sizeof(Elf64_Shdr),
 	    .e_shnum = 3,
 	};
-	*segment(image) = (Elf64_Phdr) {
-	    .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_offset = CODE_AT, .p_vaddr = 0x100000, .p_filesz = 64, .p_memsz = 64};
-	sections(image)[1] = (Elf64_Shdr) {
-	    .sh_type = SHT_SYMTAB, .sh_link = 2, .sh_offset = SYMBOLS_AT, .sh_size = sizeof symbol};
-	sections(image)[2] = (Elf64_Shdr) {.sh_type = SHT_STRTAB, .sh_offset = STRINGS_AT, .sh_size = 8};
+	*segment(image) = (Elf64_Phdr){.p_type = PT_LOAD,
+	    .p_flags = PF_R | PF_X,
+	    .p_offset = CODE_AT,
+	    .p_vaddr = 0x100000,
+	    .p_filesz = 64,
+	    .p_memsz = 64};
+	sections(image)[1] =
+	    (Elf64_Shdr){.sh_type = SHT_SYMTAB, .sh_link = 2, .sh_offset = SYMBOLS_AT, .sh_size = sizeof symbol};
+	sections(image)[2] = (Elf64_Shdr){.sh_type = SHT_STRTAB, .sh_offset = STRINGS_AT, .sh_size = 8};
 	memcpy(image->bytes + SYMBOLS_AT, &symbol, sizeof symbol);
 	memcpy(image->bytes + STRINGS_AT, "\0start", 7);
 	memset(image->bytes + CODE_AT, 0x90, 64);
@@ -171,23 +176,91 @@ struct lie {
 	void (*tell)(struct image *image);
 };
 
-static void lie_magic(struct image *i) { i->bytes[0] = 0; }
-static void lie_empty(struct image *i) { i->size = 0; }
-static void lie_header(struct image *i) { i->size = 63; }
-static void lie_class(struct image *i) { i->bytes[EI_CLASS] = ELFCLASS32; }
-static void lie_machine(struct image *i) { header(i)->e_machine = EM_AARCH64; }
-static void lie_type(struct image *i) { header(i)->e_type = ET_REL; }
-static void lie_phentsize(struct image *i) { header(i)->e_phentsize = 8; }
-static void lie_phoff(struct image *i) { header(i)->e_phoff = UINT64_MAX - 7; }
-static void lie_phnum(struct image *i) { header(i)->e_phnum = 0xfffe; }
-static void lie_none(struct image *i) { segment(i)->p_flags = PF_R; }
-static void lie_writable(struct image *i) { segment(i)->p_flags = PF_R | PF_W | PF_X; }
-static void lie_offset(struct image *i) { segment(i)->p_offset = UINT64_MAX - 63; }
-static void lie_filesz(struct image *i) { segment(i)->p_filesz = segment(i)->p_memsz = (uint64_t) 1 << 63; }
-static void lie_truncated(struct image *i) { i->size = CODE_AT + 32; }
-static void lie_memsz(struct image *i) { segment(i)->p_memsz = 128; }
-static void lie_vaddr(struct image *i) { segment(i)->p_vaddr = ((uint64_t) 1 << 32) - 32; }
-static void lie_far(struct image *i) { segment(i)->p_vaddr = UINT64_MAX - 31; }
+static void
+lie_magic(struct image *i)
+{
+	i->bytes[0] = 0;
+}
+static void
+lie_empty(struct image *i)
+{
+	i->size = 0;
+}
+static void
+lie_header(struct image *i)
+{
+	i->size = 63;
+}
+static void
+lie_class(struct image *i)
+{
+	i->bytes[EI_CLASS] = ELFCLASS32;
+}
+static void
+lie_machine(struct image *i)
+{
+	header(i)->e_machine = EM_AARCH64;
+}
+static void
+lie_type(struct image *i)
+{
+	header(i)->e_type = ET_REL;
+}
+static void
+lie_phentsize(struct image *i)
+{
+	header(i)->e_phentsize = 8;
+}
+static void
+lie_phoff(struct image *i)
+{
+	header(i)->e_phoff = UINT64_MAX - 7;
+}
+static void
+lie_phnum(struct image *i)
+{
+	header(i)->e_phnum = 0xfffe;
+}
+static void
+lie_none(struct image *i)
+{
+	segment(i)->p_flags = PF_R;
+}
+static void
+lie_writable(struct image *i)
+{
+	segment(i)->p_flags = PF_R | PF_W | PF_X;
+}
+static void
+lie_offset(struct image *i)
+{
+	segment(i)->p_offset = UINT64_MAX - 63;
+}
+static void
+lie_filesz(struct image *i)
+{
+	segment(i)->p_filesz = segment(i)->p_memsz = (uint64_t) 1 << 63;
+}
+static void
+lie_truncated(struct image *i)
+{
+	i->size = CODE_AT + 32;
+}
+static void
+lie_memsz(struct image *i)
+{
+	segment(i)->p_memsz = 128;
+}
+static void
+lie_vaddr(struct image *i)
+{
+	segment(i)->p_vaddr = ((uint64_t) 1 << 32) - 32;
+}
+static void
+lie_far(struct image *i)
+{
+	segment(i)->p_vaddr = UINT64_MAX - 31;
+}
 
 static void
 lie_overlap(struct image *i)
@@ -239,14 +312,30 @@ broken_symbols_cost_only_the_name(void **state)
 		image_new(&image);
 		image.bytes[CODE_AT] = 0xc3;
 		switch (i) {
-		case 0: header(&image)->e_shoff = UINT64_MAX - 63; break;
-		case 1: header(&image)->e_shnum = 0xffff; break;
-		case 2: sections(&image)[1].sh_link = 77; break;
-		case 3: sections(&image)[1].sh_offset = UINT64_MAX - 7; break;
-		case 4: sections(&image)[1].sh_size = (uint64_t) 1 << 63; break;
-		case 5: sections(&image)[2].sh_offset = 1 << 30; break;
-		case 6: sections(&image)[2].sh_size = 1; break;
-		case 7: header(&image)->e_shentsize = 1; break;
+		case 0:
+			header(&image)->e_shoff = UINT64_MAX - 63;
+			break;
+		case 1:
+			header(&image)->e_shnum = 0xffff;
+			break;
+		case 2:
+			sections(&image)[1].sh_link = 77;
+			break;
+		case 3:
+			sections(&image)[1].sh_offset = UINT64_MAX - 7;
+			break;
+		case 4:
+			sections(&image)[1].sh_size = (uint64_t) 1 << 63;
+			break;
+		case 5:
+			sections(&image)[2].sh_offset = 1 << 30;
+			break;
+		case 6:
+			sections(&image)[2].sh_size = 1;
+			break;
+		case 7:
+			header(&image)->e_shentsize = 1;
+			break;
 		}
 		expect(&image, "", 1, "0x100000: `ret`");
 	}
