@@ -60,10 +60,11 @@ static int
 check_ident(const unsigned char *ident)
 {
 	if (ident[EI_CLASS] != ELFCLASS64)
-		return error_set(LFI_ERR_ELF, "not a 64-bit ELF file: class %u, expected %u", ident[EI_CLASS], ELFCLASS64);
-	if (ident[EI_DATA] != ELFDATA2LSB)
 		return error_set(
-		    LFI_ERR_ELF, "not a little-endian ELF file: data encoding %u, expected %u", ident[EI_DATA], ELFDATA2LSB);
+		    LFI_ERR_ELF, "not a 64-bit ELF file: class %u, expected %u", ident[EI_CLASS], ELFCLASS64);
+	if (ident[EI_DATA] != ELFDATA2LSB)
+		return error_set(LFI_ERR_ELF, "not a little-endian ELF file: data encoding %u, expected %u",
+		    ident[EI_DATA], ELFDATA2LSB);
 	if (ident[EI_VERSION] != EV_CURRENT)
 		return error_set(LFI_ERR_ELF, "ELF version %u is unknown, expected %u", ident[EI_VERSION], EV_CURRENT);
 	return 0;
@@ -76,11 +77,13 @@ check_type(const Elf64_Ehdr *header, unsigned machine)
 		return error_set(LFI_ERR_ELF, "the program is for machine %u (%s), not for %u (%s)", header->e_machine,
 		    machine_name(header->e_machine), machine, machine_name(machine));
 	if (header->e_type == ET_EXEC)
-		return error_set(LFI_ERR_ELF, "the program is linked to a fixed address (ET_EXEC): link it with -static-pie");
+		return error_set(
+		    LFI_ERR_ELF, "the program is linked to a fixed address (ET_EXEC): link it with -static-pie");
 	if (header->e_type == ET_REL)
 		return error_set(LFI_ERR_ELF, "this is an object file (ET_REL), not a program: link it first");
 	if (header->e_type != ET_DYN)
-		return error_set(LFI_ERR_ELF, "ELF type %u is not a program (expected %u, ET_DYN)", header->e_type, ET_DYN);
+		return error_set(
+		    LFI_ERR_ELF, "ELF type %u is not a program (expected %u, ET_DYN)", header->e_type, ET_DYN);
 	return 0;
 }
 
@@ -89,8 +92,10 @@ static int
 check_table(const char *what, uint64_t offset, unsigned count, size_t each, size_t size)
 {
 	if (!range_within(offset, (uint64_t) count * each, 0, size))
-		return error_set(LFI_ERR_ELF, "%s (%u entries of %zu bytes at file offset 0x%" PRIx64
-		    ") lie past the end of the file (%zu bytes)", what, count, each, offset, size);
+		return error_set(LFI_ERR_ELF,
+		    "%s (%u entries of %zu bytes at file offset 0x%" PRIx64
+		    ") lie past the end of the file (%zu bytes)",
+		    what, count, each, offset, size);
 	return 0;
 }
 
@@ -103,11 +108,13 @@ check_headers(struct ElfView *view, const Elf64_Ehdr *header)
 		return error_set(
 		    LFI_ERR_ELF, "%u program headers are more than the %u allowed", header->e_phnum, SEGMENTS_MAX);
 	if (header->e_phentsize != sizeof(Elf64_Phdr))
-		return error_set(LFI_ERR_ELF, "program headers of %u bytes, expected %zu", header->e_phentsize, sizeof(Elf64_Phdr));
+		return error_set(
+		    LFI_ERR_ELF, "program headers of %u bytes, expected %zu", header->e_phentsize, sizeof(Elf64_Phdr));
 	if (check_table("program headers", header->e_phoff, header->e_phnum, sizeof(Elf64_Phdr), view->size) < 0)
 		return -1;
 	if (header->e_shnum && header->e_shentsize != sizeof(Elf64_Shdr))
-		return error_set(LFI_ERR_ELF, "section headers of %u bytes, expected %zu", header->e_shentsize, sizeof(Elf64_Shdr));
+		return error_set(
+		    LFI_ERR_ELF, "section headers of %u bytes, expected %zu", header->e_shentsize, sizeof(Elf64_Shdr));
 	if (check_table("section headers", header->e_shnum ? header->e_shoff : 0, header->e_shnum, sizeof(Elf64_Shdr),
 		view->size) < 0)
 		return -1;
@@ -125,8 +132,8 @@ elfview_segment(const struct ElfView *view, unsigned index)
 	Elf64_Phdr phdr;
 
 	memcpy(&phdr, view->bytes + view->phoff + (uint64_t) index * sizeof phdr, sizeof phdr);
-	return (struct ElfSegment){phdr.p_type, phdr.p_flags, phdr.p_offset, phdr.p_vaddr, phdr.p_filesz, phdr.p_memsz,
-	    phdr.p_align};
+	return (struct ElfSegment){
+	    phdr.p_type, phdr.p_flags, phdr.p_offset, phdr.p_vaddr, phdr.p_filesz, phdr.p_memsz, phdr.p_align};
 }
 
 /* I2 for any segment. */
@@ -134,8 +141,10 @@ static int
 check_file_range(const struct ElfView *view, unsigned index, const struct ElfSegment *segment)
 {
 	if (segment->type != PT_NULL && !range_within(segment->offset, segment->filesz, 0, view->size))
-		return error_set(LFI_ERR_ELF, "segment %u: file offset 0x%" PRIx64 " + size 0x%" PRIx64
-		    " lies past the end of the file (%zu bytes)", index, segment->offset, segment->filesz, view->size);
+		return error_set(LFI_ERR_ELF,
+		    "segment %u: file offset 0x%" PRIx64 " + size 0x%" PRIx64
+		    " lies past the end of the file (%zu bytes)",
+		    index, segment->offset, segment->filesz, view->size);
 	return 0;
 }
 
@@ -146,8 +155,9 @@ check_load(unsigned index, const struct ElfSegment *segment, uint64_t end)
 	uint64_t sum;
 
 	if (segment->filesz > segment->memsz)
-		return error_set(LFI_ERR_ELF, "segment %u: 0x%" PRIx64 " bytes in the file do not fit its 0x%" PRIx64
-		    " bytes of memory", index, segment->filesz, segment->memsz);
+		return error_set(LFI_ERR_ELF,
+		    "segment %u: 0x%" PRIx64 " bytes in the file do not fit its 0x%" PRIx64 " bytes of memory", index,
+		    segment->filesz, segment->memsz);
 	if (!checked_add(segment->vaddr, segment->memsz, &sum))
 		return error_set(LFI_ERR_ELF, "segment %u: address 0x%" PRIx64 " + size 0x%" PRIx64 " overflows", index,
 		    segment->vaddr, segment->memsz);
@@ -155,23 +165,32 @@ check_load(unsigned index, const struct ElfSegment *segment, uint64_t end)
 		return error_set(
 		    LFI_ERR_ELF, "segment %u: alignment 0x%" PRIx64 " is not a power of two", index, segment->align);
 	if (segment->align > 1 && (segment->vaddr - segment->offset) & (segment->align - 1))
-		return error_set(LFI_ERR_ELF, "segment %u: address 0x%" PRIx64 " and file offset 0x%" PRIx64
-		    " differ modulo the alignment 0x%" PRIx64, index, segment->vaddr, segment->offset, segment->align);
+		return error_set(LFI_ERR_ELF,
+		    "segment %u: address 0x%" PRIx64 " and file offset 0x%" PRIx64
+		    " differ modulo the alignment 0x%" PRIx64,
+		    index, segment->vaddr, segment->offset, segment->align);
 	if ((segment->flags & (PF_W | PF_X)) == (PF_W | PF_X))
-		return error_set(LFI_ERR_ELF, "segment %u at 0x%" PRIx64 " is both writable and executable", index, segment->vaddr);
+		return error_set(
+		    LFI_ERR_ELF, "segment %u at 0x%" PRIx64 " is both writable and executable", index, segment->vaddr);
 	if (segment->vaddr < end)
-		return error_set(LFI_ERR_ELF, "segment %u at 0x%" PRIx64
-		    " overlaps the one before it, which ends at 0x%" PRIx64 ", or comes out of order", index, segment->vaddr, end);
+		return error_set(LFI_ERR_ELF,
+		    "segment %u at 0x%" PRIx64 " overlaps the one before it, which ends at 0x%" PRIx64
+		    ", or comes out of order",
+		    index, segment->vaddr, end);
 	return 0;
 }
 
 static int
 check_interpreter(const struct ElfView *view, unsigned index, const struct ElfSegment *segment)
 {
-	int length = segment->filesz > 200 ? 200 : (int) segment->filesz;
+	const unsigned char *name = view->bytes + segment->offset;
+	int length = 0;
 
-	return error_set(LFI_ERR_ELF, "segment %u: the program needs the dynamic linker %.*s: link it with -static-pie", index,
-	    length, (const char *) view->bytes + segment->offset);
+	/* What the file says goes to a terminal: printable text only. */
+	while ((uint64_t) length < segment->filesz && length < 200 && name[length] > ' ' && name[length] < 0x7f)
+		length++;
+	return error_set(LFI_ERR_ELF, "segment %u: the program needs the dynamic linker %.*s: link it with -static-pie",
+	    index, length, (const char *) name);
 }
 
 static int
@@ -302,7 +321,8 @@ find_note(const unsigned char *bytes, uint64_t size, const char *owner, uint32_t
 		desc_end = name_end + (((uint64_t) note.n_descsz + 3) & ~(uint64_t) 3);
 		if (desc_end > size)
 			return NULL;
-		if (note.n_type == type && note.n_namesz == owner_size && memcmp(bytes + sizeof note, owner, owner_size) == 0) {
+		if (note.n_type == type && note.n_namesz == owner_size &&
+		    memcmp(bytes + sizeof note, owner, owner_size) == 0) {
 			*note_size = note.n_descsz;
 			return bytes + name_end;
 		}

@@ -83,8 +83,8 @@ unknown(struct LFILinuxThread *thread, uint64_t number, const uint64_t *args)
 	if (proc->engine->opts.sys_passthrough)
 		return host_result(syscall((long) number, args[0], args[1], args[2], args[3], args[4], args[5]));
 	if (proc->verbose || proc->engine->opts.exit_unknown_syscalls)
-		log_line("[%d] unknown system call %" PRIu64 "(0x%" PRIx64 ", 0x%" PRIx64 ", 0x%" PRIx64 ")", thread->tid, number,
-		    args[0], args[1], args[2]);
+		log_line("[%d] unknown system call %" PRIu64 "(0x%" PRIx64 ", 0x%" PRIx64 ", 0x%" PRIx64 ")",
+		    thread->tid, number, args[0], args[1], args[2]);
 	if (proc->engine->opts.exit_unknown_syscalls) {
 		error_set(LFI_ERR_UNSUPPORTED, "the program made system call %" PRIu64 ", which is not known", number);
 		proc_end_error(proc);

@@ -25,9 +25,11 @@ static int
 check_options(const struct LFILinuxOptions *opts)
 {
 	if (opts->debug)
-		return error_set(LFI_ERR_UNSUPPORTED, "the option debug (register programs with the debugger) is not supported yet");
+		return error_set(
+		    LFI_ERR_UNSUPPORTED, "the option debug (register programs with the debugger) is not supported yet");
 	if (opts->stacksize > (size_t) 1 << 30)
-		return error_set(LFI_ERR_INVALID, "a stack of %zu bytes is more than the 1 GiB allowed", opts->stacksize);
+		return error_set(
+		    LFI_ERR_INVALID, "a stack of %zu bytes is more than the 1 GiB allowed", opts->stacksize);
 	return 0;
 }
 

@@ -28,9 +28,9 @@ struct File {
 	_Atomic unsigned refs;
 	int host;
 	enum FileKind kind;
-	bool readonly;        /* from a read-only mapping, or the host's: no change of metadata */
-	_Atomic int flags;    /* O_NONBLOCK and O_APPEND as the program set them */
-	char *path;           /* of a directory: its path in the sandbox, normalised; else NULL */
+	bool readonly;     /* from a read-only mapping, or the host's: no change of metadata */
+	_Atomic int flags; /* O_NONBLOCK and O_APPEND as the program set them */
+	char *path;        /* of a directory: its path in the sandbox, normalised; else NULL */
 };
 
 struct FDTable {

@@ -5,10 +5,9 @@
  *
  *   I1  copy_in and copy_out are for bytes that we look at: each is read once, into host memory, and then trusted to
  *       stay what it is. They fail with -EFAULT instead of faulting.
- *   I2  guest_span is for bytes that only the host's kernel touches, which answers EFAULT itself where pages are missing
- *       or protected. Nothing here dereferences what it returns.
- *   I3  Both check that the range lies in the part of the sandbox that can be mapped.
- *   I4  A count is bounded before it is multiplied: copy_in_array.
+ *   I2  guest_span is for bytes that only the host's kernel touches, which answers EFAULT itself where pages are
+ * missing or protected. Nothing here dereferences what it returns. I3  Both check that the range lies in the part of
+ * the sandbox that can be mapped. I4  A count is bounded before it is multiplied: copy_in_array.
  */
 #ifndef LINUX_GUEST_H
 #define LINUX_GUEST_H
@@ -71,7 +70,7 @@ guest_span_cut(struct LFILinuxThread *thread, lfiptr addr, uint64_t *size)
 
 	if (*size > 0x7ffff000)
 		*size = 0x7ffff000;
-	if (addr >= info->min && addr < info->max && *size > info->max - addr)
+	if (addr >= info->min && addr<info->max && * size> info->max - addr)
 		*size = info->max - addr;
 	return guest_span(thread, addr, *size);
 }

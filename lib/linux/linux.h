@@ -61,14 +61,14 @@ struct LFILinuxProc {
 	_Atomic unsigned umask;
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed;       /* (lock) a thread left */
-	struct LFILinuxThread *threads; /* (lock) */
-	unsigned live;                /* (lock) threads that may run sandboxed code */
-	unsigned next_tid;            /* (lock) */
-	bool has_zombie;              /* (lock) */
-	pthread_t zombie;             /* (lock) a host thread that left and is not joined */
-	char *cwd;                    /* (lock) normalised */
-	lfiptr brk_start, brk_end;    /* (lock) */
+	pthread_cond_t changed;                         /* (lock) a thread left */
+	struct LFILinuxThread *threads;                 /* (lock) */
+	unsigned live;                                  /* (lock) threads that may run sandboxed code */
+	unsigned next_tid;                              /* (lock) */
+	bool has_zombie;                                /* (lock) */
+	pthread_t zombie;                               /* (lock) a host thread that left and is not joined */
+	char *cwd;                                      /* (lock) normalised */
+	lfiptr brk_start, brk_end;                      /* (lock) */
 	struct SignalAction actions[LINUX_SIGNALS + 1]; /* (lock) */
 
 	_Atomic uint32_t ended;
@@ -88,16 +88,16 @@ struct LFILinuxThread {
 	struct LFIContext *ctx;
 	enum ThreadState state;
 	int tid;
-	bool leaving;     /* the thread, not the process, called exit */
-	bool ready;       /* the program said that it is a library */
-	bool has_stack;   /* stack was mapped by us */
+	bool leaving;   /* the thread, not the process, called exit */
+	bool ready;     /* the program said that it is a library */
+	bool has_stack; /* stack was mapped by us */
 	struct LoadStack stack;
 	lfiptr entry;     /* where a cloned thread starts */
 	pthread_t host;   /* of a cloned thread */
 	lfiptr clear_tid; /* zeroed and woken when the thread leaves; 0 for none */
 	uint64_t sigmask;
-	uint64_t altstack[3];             /* ss_sp, ss_flags, ss_size as given */
-	_Atomic(uint32_t *) waiting_on;   /* the futex that the thread sleeps on */
+	uint64_t altstack[3];           /* ss_sp, ss_flags, ss_size as given */
+	_Atomic(uint32_t *) waiting_on; /* the futex that the thread sleeps on */
 };
 
 /* End the process: `status` as lfi_thread_run returns it. The first call counts. All threads leave soon. */

@@ -36,8 +36,8 @@ enum { RESOLVE_ATTEMPTS = 128 };
 static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 
 /* I4. O_DIRECT, O_ASYNC, O_TMPFILE and what comes later are not on it. */
-static const int flags_known = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC |
-    O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+static const int flags_known = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |
+			       O_DSYNC | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 static const int flags_known_path = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 static int
@@ -122,8 +122,8 @@ check_openat2(int dir)
 	int fd = host_openat2(dir, ".", O_PATH | O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
 	if (fd < 0)
-		return error_set_os(
-		    LFI_ERR_UNSUPPORTED, -fd, "directory maps need the kernel's openat2 (Linux 5.6), which does not work here");
+		return error_set_os(LFI_ERR_UNSUPPORTED, -fd,
+		    "directory maps need the kernel's openat2 (Linux 5.6), which does not work here");
 	close(fd);
 	return 0;
 }
@@ -169,7 +169,8 @@ mounts_close(struct MountTable *table)
 static bool
 mount_covers(const struct Mount *mount, const char *path)
 {
-	return strncmp(path, mount->box, mount->length) == 0 && (path[mount->length] == '/' || path[mount->length] == 0);
+	return strncmp(path, mount->box, mount->length) == 0 &&
+	       (path[mount->length] == '/' || path[mount->length] == 0);
 }
 
 /* The longest match; of equals, the one given last. */

@@ -17,7 +17,7 @@ struct LFILinuxThread;
 struct Mount {
 	char *box; /* normalised, "" for the root, else no '/' at its end */
 	size_t length;
-	int host;  /* O_PATH */
+	int host; /* O_PATH */
 	bool readonly;
 };
 
@@ -61,7 +61,8 @@ int place_of(struct LFILinuxThread *thread, const char *path, struct Place *plac
 /* Opens what is there, close-on-exec. A host descriptor, or -errno. */
 int place_open(const struct Place *place, int flags, mode_t mode);
 
-/* Opens the directory of the last component, for calls that name an entry. Its host descriptor and the name, or -errno. */
+/* Opens the directory of the last component, for calls that name an entry. Its host descriptor and the name, or -errno.
+ */
 int place_parent(const struct Place *place, char name[NAME_MAX + 1]);
 
 /* -EROFS when the place cannot be changed, else 0. */

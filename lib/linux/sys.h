@@ -35,13 +35,13 @@ const struct SysCall *abi_syscall(uint64_t number);
 enum { PAGE_BYTES = 4096 };
 
 /* A host call, again when a signal of the host interrupted it; its result or -errno. */
-#define RETRY(thread, call) \
-	__extension__({ \
-		int64_t retry_result; \
-		do \
-			retry_result = host_result(call); \
+#define RETRY(thread, call)                                                        \
+	__extension__({                                                            \
+		int64_t retry_result;                                              \
+		do                                                                 \
+			retry_result = host_result(call);                          \
 		while (retry_result == -EINTR && !proc_has_ended((thread)->proc)); \
-		retry_result; \
+		retry_result;                                                      \
 	})
 
 /* ---- Shared by handlers; see file.c ---- */

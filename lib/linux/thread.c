@@ -317,8 +317,8 @@ lfi_thread_run(struct LFILinuxThread *thread)
 /* ---- Contexts for the host's threads ---- */
 
 /*
- * A thread pointer for `thread`, made by the program's libc on the new context with the first thread's pointer; 0 sets the
- * error. The function expects to run while the first thread is anywhere.
+ * A thread pointer for `thread`, made by the program's libc on the new context with the first thread's pointer; 0 sets
+ * the error. The function expects to run while the first thread is anywhere.
  */
 static lfiptr
 new_thread_pointer(struct LFILinuxThread *thread)
@@ -328,8 +328,8 @@ new_thread_pointer(struct LFILinuxThread *thread)
 	union LFIValue arg = {.i = thread->tid}, result = {.u = 0};
 
 	if (!fn || !proc->first) {
-		error_set(LFI_ERR_UNSUPPORTED,
-		    "the program cannot be called from a second host thread: it was linked without the sysroot's default main");
+		error_set(LFI_ERR_UNSUPPORTED, "the program cannot be called from a second host thread: it was linked "
+					       "without the sysroot's default main");
 		return 0;
 	}
 	lfi_ctx_set_tp(thread->ctx, lfi_ctx_tp(proc->first->ctx));
@@ -389,8 +389,8 @@ lfi_linux_init_clone(struct LFILinuxThread *thread)
 	if (thread->state == THREAD_NEW && lfi_thread_run(thread) < 0)
 		return -1;
 	if (thread->state != THREAD_READY)
-		return error_set(LFI_ERR_INVALID, "the program ended with status %d instead of becoming a library: it has a main",
-		    proc->status);
+		return error_set(LFI_ERR_INVALID,
+		    "the program ended with status %d instead of becoming a library: it has a main", proc->status);
 	if (lfi_box_init_ret(proc->box) < 0)
 		return -1;
 	lfi_set_clone_cb(proc->engine->engine, clone_context);

@@ -56,11 +56,13 @@ image_span(const struct ElfView *view, struct Pages *span, uint64_t *align)
 		if (!is_loaded(&segment))
 			continue;
 		if (!segment_pages(&segment, &pages))
-			return error_set(LFI_ERR_ELF, "segment %u: address 0x%" PRIx64 " + size 0x%" PRIx64
-			    " lies past the end of a sandbox", i, segment.vaddr, segment.memsz);
+			return error_set(LFI_ERR_ELF,
+			    "segment %u: address 0x%" PRIx64 " + size 0x%" PRIx64 " lies past the end of a sandbox", i,
+			    segment.vaddr, segment.memsz);
 		if (!first && pages.start < span->end)
-			return error_set(LFI_ERR_ELF, "segment %u at 0x%" PRIx64 " shares page 0x%" PRIx64
-			    " with the one before it", i, segment.vaddr, pages.start);
+			return error_set(LFI_ERR_ELF,
+			    "segment %u at 0x%" PRIx64 " shares page 0x%" PRIx64 " with the one before it", i,
+			    segment.vaddr, pages.start);
 		if (first)
 			span->start = pages.start;
 		span->end = pages.end;
@@ -84,8 +86,10 @@ place_image(struct LFIBox *box, const struct Pages *span, uint64_t align, struct
 
 	if (!checked_add(info.min, align, &start) || !checked_align_up(info.min, align, &start) ||
 	    !checked_add(start, skew, &start) || !range_within(start, size, info.min, info.max))
-		return error_set(LFI_ERR_ELF, "the program's 0x%" PRIx64 " bytes of address space (0x%" PRIx64 " to 0x%" PRIx64
-		    ", aligned to 0x%" PRIx64 ") do not fit the sandbox", size, span->start, span->end, align);
+		return error_set(LFI_ERR_ELF,
+		    "the program's 0x%" PRIx64 " bytes of address space (0x%" PRIx64 " to 0x%" PRIx64
+		    ", aligned to 0x%" PRIx64 ") do not fit the sandbox",
+		    size, span->start, span->end, align);
 	image->start = start;
 	image->end = start + size;
 	image->bias = start - span->start;
@@ -102,8 +106,8 @@ check_entry(const struct ElfView *view)
 		return error_set(LFI_ERR_ELF, "the entry point 0x%" PRIx64 " is not aligned to a bundle", view->entry);
 	for (unsigned i = 0; i < view->phnum; i++) {
 		segment = elfview_segment(view, i);
-		if (is_loaded(&segment) && segment.flags & PF_X && range_within(view->entry, 1, segment.vaddr,
-			segment.vaddr + segment.filesz))
+		if (is_loaded(&segment) && segment.flags & PF_X &&
+		    range_within(view->entry, 1, segment.vaddr, segment.vaddr + segment.filesz))
 			return 0;
 	}
 	return error_set(LFI_ERR_ELF, "the entry point 0x%" PRIx64 " lies in no executable segment", view->entry);
@@ -117,7 +121,7 @@ find_phdr(const struct ElfView *view, const struct LoadImage *image)
 	for (unsigned i = 0; i < view->phnum; i++) {
 		segment = elfview_segment(view, i);
 		if (is_loaded(&segment) && range_within(view->phoff, (uint64_t) view->phnum * sizeof(Elf64_Phdr),
-			segment.offset, segment.offset + segment.filesz))
+					       segment.offset, segment.offset + segment.filesz))
 			return image->bias + segment.vaddr + (view->phoff - segment.offset);
 	}
 	return 0;
@@ -228,6 +232,32 @@ load_image(struct LFIBox *box, const struct ElfView *view, struct LoadImage *ima
 	return 0;
 }
 
+/* Names come from the file and messages go to terminals. */
+static bool
+is_printable(const char *name)
+{
+	while (*name > ' ' && *name < 0x7f)
+		name++;
+	return *name == 0;
+}
+
+/* Adds the function to a message about code that does not verify, which names an address of the file. */
+static void
+name_function(const struct LoadSymbols *symbols)
+{
+	const char *at = strstr(lfi_errmsg(), "failed at 0x"), *name;
+	struct LFIError error;
+	uint64_t offset;
+
+	if (lfi_errno() != LFI_ERR_VERIFY || !at)
+		return;
+	name = load_symbol_at(symbols, strtoull(at + strlen("failed at "), NULL, 16), &offset);
+	if (!name || !is_printable(name))
+		return;
+	lfi_error_get(&error);
+	error_set(error.code, "%s (in %.100s+0x%" PRIx64 ")", error.message, name, offset);
+}
+
 int
 load_program(struct LFIBox *box, const void *bytes, size_t size, struct LoadImage *image, struct LoadSymbols **symbols)
 {
@@ -240,6 +270,7 @@ load_program(struct LFIBox *box, const void *bytes, size_t size, struct LoadImag
 		return -1;
 	if (load_image(box, &view, image) == 0)
 		return 0;
+	name_function(*symbols);
 	load_symbols_free(*symbols);
 	*symbols = NULL;
 	return -1;

@@ -41,6 +41,9 @@ void load_symbols_free(struct LoadSymbols *symbols);
 /* The address in the file of a symbol of .symtab, or else of .dynsym; 0 when there is none. */
 uint64_t load_symbol(const struct LoadSymbols *symbols, const char *name);
 
+/* The function of .symtab that begins last at or before that address, and how far it is; NULL when there is none. */
+const char *load_symbol_at(const struct LoadSymbols *symbols, uint64_t address, uint64_t *offset);
+
 /* Calls `fn` with each function of .symtab. */
 void load_functions(const struct LoadSymbols *symbols,
     void (*fn)(const char *name, uint64_t address, uint64_t size, void *user), void *user);

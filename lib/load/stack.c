@@ -38,7 +38,8 @@ load_stack_map(struct LFIBox *box, size_t size, struct LoadStack *stack)
 	uint64_t rounded, whole;
 	lfiptr start;
 
-	if (size < STACK_MIN || !checked_align_up(size, LOAD_PAGE, &rounded) || !checked_add(rounded, STACK_GUARD, &whole))
+	if (size < STACK_MIN || !checked_align_up(size, LOAD_PAGE, &rounded) ||
+	    !checked_add(rounded, STACK_GUARD, &whole))
 		return error_set(LFI_ERR_INVALID, "a stack of %zu bytes: at least %d are needed", size, STACK_MIN);
 	start = lfi_box_mapany(box, whole, LFI_PROT_NONE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
 	if (start == (lfiptr) -1)
@@ -100,7 +101,6 @@ struct AuxEntry {
 	uint64_t value;
 };
 
-
 enum { AUX_ENTRIES = 18 };
 
 static void
@@ -156,17 +156,19 @@ load_stack_fill(struct LFIBox *box, const struct LoadImage *image, const struct 
 	size_t argc = (size_t) args->argc, envc = count_strings(args->envp);
 	size_t words = 1 + argc + 1 + envc + 1 + 2 * AUX_ENTRIES;
 	size_t size = words * sizeof(uint64_t) + RANDOM_BYTES + strlen(args->execfn) + 1 +
-	    strings_size(args->argv, argc) + strings_size(args->envp, envc);
+		      strings_size(args->argv, argc) + strings_size(args->envp, envc);
 	unsigned char random_bytes[RANDOM_BYTES];
 	struct Block block;
 	int result;
 
 	if (size > (stack->size - STACK_GUARD) / 4)
-		return error_set(LFI_ERR_INVALID, "arguments and environment take %zu bytes, more than a quarter of the stack (%zu)",
-		    size, stack->size - STACK_GUARD);
+		return error_set(LFI_ERR_INVALID,
+		    "arguments and environment take %zu bytes, more than a quarter of the stack (%zu)", size,
+		    stack->size - STACK_GUARD);
 	if (getrandom(random_bytes, sizeof random_bytes, 0) != sizeof random_bytes)
 		return error_set(LFI_ERR_OS, "no random bytes for the program");
-	block = (struct Block){.size = size, .sp = align_down(stack->sp - size, STACK_ALIGN), .string = words * sizeof(uint64_t)};
+	block = (struct Block){
+	    .size = size, .sp = align_down(stack->sp - size, STACK_ALIGN), .string = words * sizeof(uint64_t)};
 	block.bytes = malloc(size);
 	if (!block.bytes)
 		return error_set(LFI_ERR_NOMEM, "no memory for %zu bytes of arguments", size);

@@ -84,3 +84,21 @@ load_functions(const struct LoadSymbols *symbols,
 			fn(symbol.name, symbol.value, symbol.size, user);
 	}
 }
+
+const char *
+load_symbol_at(const struct LoadSymbols *symbols, uint64_t address, uint64_t *offset)
+{
+	struct ElfSymbol symbol;
+	const char *name = NULL;
+	uint64_t nearest = 0;
+
+	for (size_t i = 0; i < symbols->symtab.count; i++) {
+		symbol = elfview_symbol(&symbols->symtab, i);
+		if (symbol.type != STT_FUNC || symbol.value > address || symbol.value < nearest || !*symbol.name)
+			continue;
+		name = symbol.name;
+		nearest = symbol.value;
+	}
+	*offset = address - nearest;
+	return name;
+}

@@ -31,7 +31,8 @@ int64_t
 sys_dup2(struct LFILinuxThread *thread, const uint64_t *args)
 {
 	if ((uint32_t) args[0] == (uint32_t) args[1])
-		return fdtable_cloexec(&thread->proc->fds, (uint32_t) args[0]) < 0 ? -EBADF : (int64_t) (uint32_t) args[0];
+		return fdtable_cloexec(&thread->proc->fds, (uint32_t) args[0]) < 0 ? -EBADF
+										   : (int64_t) (uint32_t) args[0];
 	return dup_to(thread, (uint32_t) args[0], (uint32_t) args[1], false);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* getpid(2), gettid(2): numbers of the emulation, not the host's. The parent is 1; there is one process group. Trusted. */
+/* getpid(2), gettid(2): numbers of the emulation, not the host's. The parent is 1; there is one process group. Trusted.
+ */
 #include "sys.h"
 
 int64_t

@@ -13,8 +13,9 @@
 
 #include "sys.h"
 
-static const uint64_t flags_known = MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE |
-    MAP_STACK | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_NONBLOCK | MAP_LOCKED | MAP_FIXED_NOREPLACE;
+static const uint64_t flags_known = MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE |
+				    MAP_POPULATE | MAP_STACK | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_NONBLOCK |
+				    MAP_LOCKED | MAP_FIXED_NOREPLACE;
 
 static int64_t
 map(struct LFILinuxThread *thread, const uint64_t *args, int host)
@@ -47,7 +48,7 @@ map_file(struct LFILinuxThread *thread, const uint64_t *args)
 		if (fstat(file->host, &st) == 0 && S_ISREG(st.st_mode))
 			result = map(thread, args, file->host);
 	} else if (file->kind == FILE_PIPE && fstat(file->host, &st) == 0 && S_ISCHR(st.st_mode) &&
-	    st.st_rdev == makedev(1, 5)) {
+		   st.st_rdev == makedev(1, 5)) {
 		memcpy(copy, args, sizeof copy);
 		copy[3] |= MAP_ANONYMOUS;
 		copy[5] = 0;

@@ -81,9 +81,10 @@ sys_mremap(struct LFILinuxThread *thread, const uint64_t *args)
 	if (new_size == old_size)
 		return (int64_t) args[0];
 	if (new_size < old_size)
-		return lfi_box_munmap(box, args[0] + new_size, old_size - new_size) < 0 ? guest_errno() : (int64_t) args[0];
-	if (lfi_box_mapat(box, args[0] + old_size, new_size - old_size, prot, anonymous | LFI_MAP_FIXED_NOREPLACE, -1, 0) !=
-	    (lfiptr) -1)
+		return lfi_box_munmap(box, args[0] + new_size, old_size - new_size) < 0 ? guest_errno()
+											: (int64_t) args[0];
+	if (lfi_box_mapat(box, args[0] + old_size, new_size - old_size, prot, anonymous | LFI_MAP_FIXED_NOREPLACE, -1,
+		0) != (lfiptr) -1)
 		return (int64_t) args[0];
 	return args[3] & MREMAP_MAYMOVE ? move(box, args[0], old_size, new_size, prot) : -ENOMEM;
 }

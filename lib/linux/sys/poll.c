@@ -9,7 +9,8 @@
 
 /* The host's descriptors for the program's; a reference on each file is kept in `files`. */
 static void
-take_files(struct LFILinuxThread *thread, struct pollfd *host, const struct pollfd *guest, struct File **files, size_t count)
+take_files(
+    struct LFILinuxThread *thread, struct pollfd *host, const struct pollfd *guest, struct File **files, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		files[i] = guest[i].fd < 0 ? NULL : fdtable_get(&thread->proc->fds, (uint64_t) guest[i].fd);

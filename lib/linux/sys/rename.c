@@ -20,8 +20,8 @@ rename_entries(struct Entry *from, struct Entry *to, unsigned flags)
 	if (from->mount != to->mount)
 		return -EXDEV;
 	/* '/' at the end is for directories only, and the kernel would follow a link there. */
-	if ((from->must_dir || to->must_dir) &&
-	    fstatat(from->parent, from->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+	if ((from->must_dir || to->must_dir) && fstatat(from->parent, from->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    !S_ISDIR(st.st_mode))
 		return -ENOTDIR;
 	return host_result(renameat2(from->parent, from->name, to->parent, to->name, flags));
 }

@@ -52,6 +52,6 @@ sys_utimensat(struct LFILinuxThread *thread, const uint64_t *args)
 		return -EFAULT;
 	if (!args[1])
 		return utimens_fd(thread, args[0], args[2] ? times : NULL);
-	return utimens_path(thread, (int) args[0], args[1], args[2] ? times : NULL,
-	    args[3] & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0);
+	return utimens_path(
+	    thread, (int) args[0], args[1], args[2] ? times : NULL, args[3] & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0);
 }

@@ -21,8 +21,11 @@ struct Row {
 	const char *message;
 };
 
-#define DAMAGE(name, what) \
-	static void name(struct TestElf *elf) { what; }
+#define DAMAGE(name, what)                    \
+	static void name(struct TestElf *elf) \
+	{                                     \
+		what;                         \
+	}
 
 DAMAGE(bad_magic, elf->bytes[0] = 'M')
 DAMAGE(bad_class, elf->bytes[EI_CLASS] = ELFCLASS32)
@@ -68,7 +71,8 @@ static const struct Row rows[] = {
     {"headers outside", headers_outside,
 	"program headers (5 entries of 56 bytes at file offset 0x259c) lie past the end of the file (9728 bytes)"},
     {"headers overflow", headers_overflow,
-	"program headers (5 entries of 56 bytes at file offset 0xffffffffffffffef) lie past the end of the file (9728 bytes)"},
+	"program headers (5 entries of 56 bytes at file offset 0xffffffffffffffef) lie past the end of the file (9728 "
+	"bytes)"},
     {"sections outside", sections_outside,
 	"section headers (5 entries of 64 bytes at file offset 0x25ff) lie past the end of the file (9728 bytes)"},
     {"section size", section_size, "section headers of 8 bytes, expected 64"},
@@ -81,13 +85,13 @@ static const struct Row rows[] = {
     {"memsz small", memsz_small, "segment 2: 0x10 bytes in the file do not fit its 0x8 bytes of memory"},
     {"memsz overflow", memsz_overflow, "segment 2: address 0x2000 + size 0xffffffffffffffff overflows"},
     {"alignment", bad_align, "segment 1: alignment 0x1800 is not a power of two"},
-    {"unaligned", unaligned,
-	"segment 1: address 0x1008 and file offset 0x1000 differ modulo the alignment 0x1000"},
+    {"unaligned", unaligned, "segment 1: address 0x1008 and file offset 0x1000 differ modulo the alignment 0x1000"},
     {"write and execute", write_exec, "segment 2 at 0x2000 is both writable and executable"},
     {"overlap", overlap, "segment 2 at 0x1000 overlaps the one before it, which ends at 0x1015, or comes out of order"},
     {"order", out_of_order, "segment 2 at 0x0 overlaps the one before it, which ends at 0x1015, or comes out of order"},
     {"interpreter", interpreter, "segment 3: the program needs the dynamic linker /lib/ld.so"},
-    {"note outside", note_outside, "segment 3: file offset 0x300 + size 0x2600 lies past the end of the file (9728 bytes)"},
+    {"note outside", note_outside,
+	"segment 3: file offset 0x300 + size 0x2600 lies past the end of the file (9728 bytes)"},
     {"no load", no_load, "the file has no segment to load (PT_LOAD)"},
 };
 
@@ -154,13 +158,14 @@ DAMAGE(strings_missing, test_elf_sections(elf)[1].sh_link = 77)
 DAMAGE(strings_type, test_elf_sections(elf)[2].sh_type = SHT_NOTE)
 DAMAGE(strings_outside, test_elf_sections(elf)[2].sh_size = TEST_ELF_SIZE)
 DAMAGE(strings_empty, test_elf_sections(elf)[2].sh_size = 0)
-DAMAGE(strings_unended, test_elf_sections(elf)[2].sh_size -= 1; elf->bytes[0x2200 + test_elf_sections(elf)[2].sh_size - 1] = 'x')
+DAMAGE(strings_unended, test_elf_sections(elf)[2].sh_size -= 1;
+       elf->bytes[0x2200 + test_elf_sections(elf)[2].sh_size - 1] = 'x')
 
 static void
 an_unsound_symbol_table_is_no_symbol_table(void **state)
 {
-	static void (*const damages[])(struct TestElf *) = {symbols_outside, symbols_overflow, symbols_entry, strings_missing,
-	    strings_type, strings_outside, strings_empty, strings_unended};
+	static void (*const damages[])(struct TestElf *) = {symbols_outside, symbols_overflow, symbols_entry,
+	    strings_missing, strings_type, strings_outside, strings_empty, strings_unended};
 	struct TestElf elf;
 	struct ElfView view;
 	struct ElfSymtab table;
@@ -270,7 +275,8 @@ nothing_past_the_end_of_a_damaged_file_is_read(void **state)
 		elf = sound;
 		for (int i = 0; i < 3; i++) {
 			random = random * 1664525 + 1013904223;
-			elf.bytes[(random >> 30 ? interesting[random >> 30] : 0) + (random >> 8) % 0x158] = (unsigned char) (random >> 20);
+			elf.bytes[(random >> 30 ? interesting[random >> 30] : 0) + (random >> 8) % 0x158] =
+			    (unsigned char) (random >> 20);
 		}
 		/* Most damage to the first bytes ends the story: leave it to the rows. */
 		memcpy(elf.bytes, sound.bytes, 24);

@@ -140,6 +140,12 @@ with_process(void **state)
 	fixture_close(&f);
 }
 
-#define TEST(name, maps, wd) {#name, with_process, NULL, NULL, &(struct Test){name, maps, wd}}
+#define TEST(name, maps, wd)                                    \
+	{                                                       \
+#name, with_process, NULL, NULL, &(struct Test) \
+		{                                               \
+			name, maps, wd                          \
+		}                                               \
+	}
 
 #endif

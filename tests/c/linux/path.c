@@ -113,6 +113,7 @@ harmless_devices_are_there_without_mappings(struct Fixture *f)
 static void
 a_mapping_shows_its_directory(struct Fixture *f)
 {
+	shell(f, "mkdir box/base; echo wrong >box/base/file");
 	assert_content(f, "/data/file", "inside");
 	assert_content(f, "/data/./../data//file", "inside");
 	assert_content(f, "/nothing/../data/file", "inside");
@@ -131,15 +132,15 @@ the_longest_mapping_counts_and_names_are_whole(struct Fixture *f)
 	assert_int_equal(open_path(f, "/data/deep/file", O_RDONLY), -ENOENT);
 }
 
-/* Links that a program or a user may have made, all of them to the host's `secret` or the directory above the mapping. */
+/* Links that a program or a user may have made, all of them to the host's `secret` or the directory above the mapping.
+ */
 static void
 make_links(struct Fixture *f)
 {
-	shell(f,
-	    "ln -s $PWD/secret box/absolute; ln -s ../secret box/up; ln -s .. box/parent; ln -s / box/root;"
-	    "mkdir box/sub; ln -s ../../secret box/sub/up; ln -s ../up box/sub/chain; ln -s /proc/self/fd box/fds;"
-	    "ln -s /proc/self/root box/procroot; ln -s ../../../../../../../etc box/sub/etc; ln -s loop box/loop;"
-	    "ln -s sub/../../secret box/sideways");
+	shell(f, "ln -s $PWD/secret box/absolute; ln -s ../secret box/up; ln -s .. box/parent; ln -s / box/root;"
+		 "mkdir box/sub; ln -s ../../secret box/sub/up; ln -s ../up box/sub/chain; ln -s /proc/self/fd box/fds;"
+		 "ln -s /proc/self/root box/procroot; ln -s ../../../../../../../etc box/sub/etc; ln -s loop box/loop;"
+		 "ln -s sub/../../secret box/sideways");
 }
 
 static const char *const leading_out[] = {"/data/absolute", "/data/up", "/data/parent/secret", "/data/sub/up",
@@ -211,7 +212,8 @@ calls_that_name_an_entry_change_the_link_and_not_its_target(struct Fixture *f)
 	assert_int_equal(CALL(f, sys_mkdir, str(f, "/data/parent2/x"), 0755), -ENOENT);
 	/* Below the link "parent", which leads to the mapping itself. */
 	assert_int_equal(CALL(f, sys_mkdir, str(f, "/data/parent/made"), 0755), 0);
-	shell(f, "test -d box/made && test ! -e made && test -f secret && test -L box/up2 && test -L box/up3 && test -f box/root");
+	shell(f, "test -d box/made && test ! -e made && test -f secret && test -L box/up2 && test -L box/up3 && test "
+		 "-f box/root");
 }
 
 static void
@@ -244,7 +246,7 @@ a_read_only_mapping_is_not_changed(struct Fixture *f)
 	assert_true(CALL(f, sys_ftruncate, (uint64_t) fd, 0) < 0);
 	assert_true(CALL(f, sys_write, (uint64_t) fd, out, 1) < 0);
 	assert_true(CALL(f, sys_mmap, 0, PAGE, 3, 1, (uint64_t) fd, 0) < 0 &&
-	    CALL(f, sys_mmap, 0, PAGE, 3, 1, (uint64_t) fd, 0) >= -4095);
+		    CALL(f, sys_mmap, 0, PAGE, 3, 1, (uint64_t) fd, 0) >= -4095);
 	assert_int_equal(CALL(f, sys_unlink, str(f, "/data/file")), -EROFS);
 	assert_int_equal(CALL(f, sys_rmdir, str(f, "/data/dir")), -EROFS);
 	assert_int_equal(CALL(f, sys_mkdir, str(f, "/data/new"), 0755), -EROFS);
@@ -257,7 +259,8 @@ a_read_only_mapping_is_not_changed(struct Fixture *f)
 	assert_int_equal(CALL(f, sys_utimensat, (uint64_t) AT_FDCWD, str(f, "/data/file"), 0, 0), -EROFS);
 	assert_int_equal(CALL(f, sys_access, str(f, "/data/file"), 2), -EROFS);
 	assert_int_equal(CALL(f, sys_access, str(f, "/data/file"), 4), 0);
-	shell(f, "test \"$(stat -c %a box/file)\" = 600 && test \"$(cat box/file)\" = inside && test ! -e box/new && test -d box/dir");
+	shell(f, "test \"$(stat -c %a box/file)\" = 600 && test \"$(cat box/file)\" = inside && test ! -e box/new && "
+		 "test -d box/dir");
 }
 
 static void
@@ -277,8 +280,9 @@ dangerous_modes_and_flags_are_dropped_or_refused(struct Fixture *f)
 	assert_true(CALL(f, sys_open, str(f, "/data/suid"), O_CREAT | O_WRONLY, 06755) >= 3);
 	assert_int_equal(CALL(f, sys_mkdir, str(f, "/data/sgid"), 02755), 0);
 	assert_int_equal(CALL(f, sys_chmod, str(f, "/data/file"), 06755), 0);
-	assert_int_equal(CALL(f, sys_fchmod, (uint64_t) open_path(f, "/data/suid", O_RDWR), 06755), 0);
-	shell(f, "test \"$(stat -c %a box/suid box/file box/sgid | tr '\\n' ' ')\" = '755 755 755 '");
+	assert_true(CALL(f, sys_open, str(f, "/data/later"), O_CREAT | O_WRONLY, 0600) >= 3);
+	assert_int_equal(CALL(f, sys_fchmod, (uint64_t) open_path(f, "/data/later", O_RDWR), 06755), 0);
+	shell(f, "test \"$(stat -c %a box/suid box/file box/sgid box/later | tr '\\n' ' ')\" = '755 755 755 755 '");
 	assert_int_equal(open_path(f, "/data/d", O_CREAT | O_DIRECTORY), -EINVAL);
 	assert_int_equal(open_path(f, "/data/d/", O_CREAT | O_WRONLY), -EISDIR);
 	/* Bits that no one knows. */
@@ -343,7 +347,8 @@ static void
 a_link_that_appears_at_the_wrong_moment_leads_nowhere(struct Fixture *f)
 {
 	struct Flipper flipper = {.dir = f->dir};
-	lfiptr out = put(f, NULL, 64), path = put(f, "/data/flip/secret", 18), deep = put(f, "/data/flip/sub/../secret", 25);
+	lfiptr out = put(f, NULL, 64), path = put(f, "/data/flip/secret", 18),
+	       deep = put(f, "/data/flip/sub/../secret", 25);
 	pthread_t thread;
 	int opened = 0;
 	char text[8];
@@ -402,8 +407,9 @@ mappings_that_cannot_be_are_refused_with_their_text(void **state)
 static void
 nothing_on_a_proc_file_system_is_opened(void **state)
 {
-	static const char *const paths[] = {"/p/self/mem", "/p/self/maps", "/p/self", "/p", "/all/proc/self/mem",
-	    "/all/proc/version", "/all/dev/fd/0"};
+	static const char *const paths[] = {"/p/self/mem", "/p/self/maps", "/p/self", "/p", "/p/self/fd/0",
+	    "/p/self/root/etc/passwd", "/p/self/cwd", "/p/self/exe", "/all/proc/self/mem", "/all/proc/version",
+	    "/all/dev/fd/0", "/all/proc/self/root/etc/passwd"};
 	const char *maps[] = {"/p=/proc", "/all=/", NULL};
 	struct LFIEngine *engine = lfi_new((struct LFIOptions){0}, 1);
 	struct LFILinuxEngine *linux_ = lfi_linux_new(engine, (struct LFILinuxOptions){.dir_maps = maps});

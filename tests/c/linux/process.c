@@ -135,7 +135,8 @@ the_exit_status_is_the_programs(void **state)
 	static const struct {
 		uint64_t number, status;
 		int expected;
-	} rows[] = {{231, 0, 0}, {231, 7, 7}, {60, 7, 7}, {231, 255, 255}, {231, 256 + 44, 44}, {60, (uint64_t) -1, 255}};
+	} rows[] = {
+	    {231, 0, 0}, {231, 7, 7}, {60, 7, 7}, {231, 255, 255}, {231, 256 + 44, 44}, {60, (uint64_t) -1, 255}};
 	struct Program program;
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -143,6 +144,18 @@ the_exit_status_is_the_programs(void **state)
 		call(&program, rows[i].number, rows[i].status);
 		assert_int_equal(run(&program, (struct LFILinuxOptions){0}), rows[i].expected);
 	}
+}
+
+/* Else this test does not end. */
+static void
+after_exit_group_nothing_of_the_program_runs(void **state)
+{
+	struct Program program;
+
+	begin(&program);
+	call(&program, 231, 6);
+	emit(&program, "\xeb\xfe", 2);
+	assert_int_equal(run(&program, (struct LFILinuxOptions){0}), 6);
 }
 
 static void
@@ -223,7 +236,8 @@ verbose_shows_calls_with_arguments_and_results(void **state)
 	assert_non_null(strstr(logged, "] exit_group(0) = 0\n"));
 }
 
-/* A library: says that it is ready; then a function that returns its argument plus one, and one that ends the process. */
+/* A library: says that it is ready; then a function that returns its argument plus one, and one that ends the process.
+ */
 static void
 make_library(struct Program *program)
 {
@@ -254,7 +268,8 @@ a_library_stays_alive_and_can_be_called(void **state)
 	make(&world, (struct LFILinuxOptions){0}, &program);
 	assert_int_equal(lfi_linux_init_clone(world.thread), 0);
 	assert_int_equal(lfi_linux_init_clone(world.thread), 0);
-	assert_int_equal(lfi_call(lfi_thread_ctx(world.thread), lfi_proc_sym(world.proc, "_start"), "i(i)", &arg, &result), 0);
+	assert_int_equal(
+	    lfi_call(lfi_thread_ctx(world.thread), lfi_proc_sym(world.proc, "_start"), "i(i)", &arg, &result), 0);
 	assert_int_equal(result.i, 42);
 	assert_int_equal(lfi_proc_sym(world.proc, "nothing"), 0);
 	assert_int_equal(lfi_errno(), LFI_ERR_NOTFOUND);
@@ -262,7 +277,8 @@ a_library_stays_alive_and_can_be_called(void **state)
 	assert_int_equal(lfi_thread_run(world.thread), -1);
 	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
 	/* A function that ends the process ends the call. */
-	assert_int_equal(lfi_call(lfi_thread_ctx(world.thread), lfi_proc_sym(world.proc, "exported"), "v()", NULL, NULL), -1);
+	assert_int_equal(
+	    lfi_call(lfi_thread_ctx(world.thread), lfi_proc_sym(world.proc, "exported"), "v()", NULL, NULL), -1);
 	unmake(&world);
 }
 
@@ -376,6 +392,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_exit_status_is_the_programs),
+	    cmocka_unit_test(after_exit_group_nothing_of_the_program_runs),
 	    cmocka_unit_test(a_trap_is_an_error_of_the_run),
 	    cmocka_unit_test(running_off_the_end_of_the_code_is_a_trap),
 	    cmocka_unit_test(an_unknown_call_gives_enosys_or_ends_the_program),

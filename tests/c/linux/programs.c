@@ -4,11 +4,11 @@
  * start-up, stdio, files, memory, time and threads on the emulated kernel.
  * Their sources are in programs/.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,8 @@ shell(const char *command, char out[OUTPUT])
 	FILE *pipe;
 	int status;
 
-	snprintf(line, sizeof line, "cd %s && RUN=%s/lfi-run CC=%s/lfi-cc SOURCES=%s/tests/c/linux/programs; { %s; } 2>&1", dir,
+	snprintf(line, sizeof line,
+	    "cd %s && RUN=%s/lfi-run CC=%s/lfi-cc SOURCES=%s/tests/c/linux/programs; { %s; } 2>&1", dir,
 	    getenv("LFI_BIN"), getenv("LFI_BIN"), getenv("LFI_SOURCE"), command);
 	pipe = popen(line, "r");
 	assert_non_null(pipe);
@@ -49,7 +50,8 @@ expect(const char *command, int status, const char *output)
 	int got = shell(command, out);
 
 	if (got != status || strcmp(out, output) != 0)
-		fail_msg("%s\nexit status %d instead of %d, output:\n%s\ninstead of:\n%s", command, got, status, out, output);
+		fail_msg("%s\nexit status %d instead of %d, output:\n%s\ninstead of:\n%s", command, got, status, out,
+		    output);
 }
 
 /* As expect; the output must contain `part`. */
@@ -60,7 +62,8 @@ expect_part(const char *command, int status, const char *part)
 	int got = shell(command, out);
 
 	if (got != status || !strstr(out, part))
-		fail_msg("%s\nexit status %d instead of %d, output:\n%s\nwithout:\n%s", command, got, status, out, part);
+		fail_msg(
+		    "%s\nexit status %d instead of %d, output:\n%s\nwithout:\n%s", command, got, status, out, part);
 }
 
 static void
@@ -69,9 +72,12 @@ arguments_environment_and_exit_status_pass(void **state)
 	expect("$RUN arguments.lfi", 1, "");
 	expect("$RUN arguments.lfi -v --help --env X=1 ''", 6,
 	    "argument -v\nargument --help\nargument --env\nargument X=1\nargument \n");
-	expect("SECRET=1 $RUN --env A=1 --env=B=two=2 -- arguments.lfi x", 2, "argument x\nvariable A=1\nvariable B=two=2\n");
+	expect("SECRET=1 $RUN --env A=1 --env=B=two=2 -- arguments.lfi x", 2,
+	    "argument x\nvariable A=1\nvariable B=two=2\n");
 	expect("env -i Z=z $RUN --inherit-env arguments.lfi", 1, "variable Z=z\n");
-	expect_part("$RUN arguments.lfi \"$(head -c 1000000 /dev/zero | tr '\\0' x | fold -w 100000)\" 2>&1 | tail -c 200", 0, "");
+	expect_part(
+	    "$RUN arguments.lfi \"$(head -c 1000000 /dev/zero | tr '\\0' x | fold -w 100000)\" 2>&1 | tail -c 200", 0,
+	    "");
 	expect_part("$RUN arguments.lfi $(yes 1234567890123456789012345678901234567890 | head -n 20000)", 126,
 	    "more than a quarter of the stack");
 }
@@ -155,7 +161,8 @@ bad_options_and_programs_have_their_status_and_message(void **state)
 static void
 code_that_was_not_rewritten_is_refused_with_its_place(void **state)
 {
-	expect_part("echo 'int _start(int *p) { return *p; }' >raw.c && cc -O1 -fPIC -shared -nostdlib -Wl,-e,_start -Wl,-z,separate-code raw.c -o raw "
+	expect_part("echo 'int _start(int *p) { return *p; }' >raw.c && cc -O1 -fPIC -shared -nostdlib -Wl,-e,_start "
+		    "-Wl,-z,separate-code raw.c -o raw "
 		    "&& $RUN raw",
 	    126, "lfi-run: raw: ");
 }
@@ -225,7 +232,9 @@ a_program_without_main_is_a_library(void **state)
 	assert_int_equal(lfi_call(own_ctx, lfi_proc_sym(library.proc, "reversed"), "p(p)", &arg, &result), 0);
 	assert_int_equal(lfi_box_copystr(lfi_proc_box(library.proc), text, result.u, sizeof text), 8);
 	assert_string_equal(text, "desserts");
-	assert_int_equal(LFI_INVOKE(lfi_proc_box(library.proc), &own_ctx, lfi_proc_sym(library.proc, "add"), int, (int, int), 1, 2), 3);
+	assert_int_equal(
+	    LFI_INVOKE(lfi_proc_box(library.proc), &own_ctx, lfi_proc_sym(library.proc, "add"), int, (int, int), 1, 2),
+	    3);
 	close_library(&library);
 }
 
@@ -246,11 +255,11 @@ call_from_a_thread(void *arg)
 
 	caller->ok = true;
 	for (int i = 1; i <= 1000; i++) {
-		if (LFI_INVOKE(box, &own_ctx, count_own, int, (void)) != i)
+		if (LFI_INVOKE(box, &own_ctx, count_own, int, (void) ) != i)
 			caller->ok = false;
 		if (LFI_INVOKE(box, &own_ctx, use_errno, int, (int), i) != i)
 			caller->ok = false;
-		LFI_INVOKE(box, &own_ctx, count_calls, int, (void));
+		LFI_INVOKE(box, &own_ctx, count_calls, int, (void) );
 	}
 	return NULL;
 }
@@ -328,7 +337,8 @@ main(void)
 	};
 
 	if (!can_compile()) {
-		puts("skipped: there is no sysroot in this build (LFI_SYSROOT=OFF), so that no program can be compiled");
+		puts(
+		    "skipped: there is no sysroot in this build (LFI_SYSROOT=OFF), so that no program can be compiled");
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, compile_all, remove_all);

@@ -24,8 +24,8 @@ static unsigned char host_bytes[HOST_BYTES];
 static bool
 is_left_out(const char *name)
 {
-	static const char *const names[] = {"exit", "exit_group", "clone", "kill", "tkill", "tgkill", "sched_yield", "brk",
-	    "munmap", "mprotect", "mremap", "madvise", "mmap", "set_tid_address", "set_robust_list", "futex"};
+	static const char *const names[] = {"exit", "exit_group", "clone", "kill", "tkill", "tgkill", "sched_yield",
+	    "brk", "munmap", "mprotect", "mremap", "madvise", "mmap", "set_tid_address", "set_robust_list", "futex"};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (strcmp(name, names[i]) == 0)
@@ -39,17 +39,28 @@ hostile(struct Fixture *f, int which)
 	const struct LFIBoxInfo *info = &f->proc->info;
 
 	switch (which) {
-	case 0: return 1;                                        /* nothing is there */
-	case 1: return (lfiptr) (uintptr_t) host_bytes;          /* the host's */
-	case 2: return info->base;                               /* the first page: not to be mapped */
-	case 3: return info->base - 8;                           /* the runtime-call table */
-	case 4: return info->max - 1;                            /* across the end */
-	case 5: return info->max;
-	case 6: return info->min;                                /* inside, unmapped */
-	case PARTLY_GOOD: return f->memory + MEMORY_PAGES * PAGE - 1;      /* across the end of a mapping */
-	case 8: return 0xffffffff81000000;                       /* the host kernel's */
-	case 9: return UINT64_MAX - 3;                           /* overflows with any size */
-	case 10: return info->base + info->size + 0x100000;      /* the next sandbox */
+	case 0:
+		return 1; /* nothing is there */
+	case 1:
+		return (lfiptr) (uintptr_t) host_bytes; /* the host's */
+	case 2:
+		return info->base; /* the first page: not to be mapped */
+	case 3:
+		return info->base - 8; /* the runtime-call table */
+	case 4:
+		return info->max - 1; /* across the end */
+	case 5:
+		return info->max;
+	case 6:
+		return info->min; /* inside, unmapped */
+	case PARTLY_GOOD:
+		return f->memory + MEMORY_PAGES * PAGE - 1; /* across the end of a mapping */
+	case 8:
+		return 0xffffffff81000000; /* the host kernel's */
+	case 9:
+		return UINT64_MAX - 3; /* overflows with any size */
+	case 10:
+		return info->base + info->size + 0x100000; /* the next sandbox */
 	}
 	return 0;
 }
@@ -191,20 +202,13 @@ mappings_are_made_inside_the_sandbox_only(struct Fixture *f)
 		uint64_t addr, size, prot, flags;
 		int64_t result;
 	} rows[] = {
-	    {0, 0, 3, ANON, -EINVAL},
-	    {0, UINT64_MAX, 3, ANON, -ENOMEM},
-	    {0, UINT64_MAX - 4096, 3, ANON, -ENOMEM},
-	    {0, (uint64_t) 1 << 32, 3, ANON, -ENOMEM},
-	    {0, (uint64_t) 1 << 63, 3, ANON, -ENOMEM},
-	    {0, PAGE, 7, ANON, -EACCES},
-	    {0, PAGE, 3, MAP_ANONYMOUS, -EINVAL},
-	    {0, PAGE, 3, ANON | MAP_HUGETLB, -EINVAL},
-	    {0, PAGE, 3, ANON | MAP_GROWSDOWN, -EINVAL},
-	    {0, PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
-	    {info->base, PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
+	    {0, 0, 3, ANON, -EINVAL}, {0, UINT64_MAX, 3, ANON, -ENOMEM}, {0, UINT64_MAX - 4096, 3, ANON, -ENOMEM},
+	    {0, (uint64_t) 1 << 32, 3, ANON, -ENOMEM}, {0, (uint64_t) 1 << 63, 3, ANON, -ENOMEM},
+	    {0, PAGE, 7, ANON, -EACCES}, {0, PAGE, 3, MAP_ANONYMOUS, -EINVAL},
+	    {0, PAGE, 3, ANON | MAP_HUGETLB, -EINVAL}, {0, PAGE, 3, ANON | MAP_GROWSDOWN, -EINVAL},
+	    {0, PAGE, 3, ANON | MAP_FIXED, -ENOMEM}, {info->base, PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
 	    {info->min - PAGE, PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
-	    {info->min - PAGE, 2 * PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
-	    {info->max, PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
+	    {info->min - PAGE, 2 * PAGE, 3, ANON | MAP_FIXED, -ENOMEM}, {info->max, PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
 	    {info->max - PAGE, 2 * PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
 	    {info->base + info->size, PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
 	    {UINT64_MAX - PAGE + 1, PAGE, 3, ANON | MAP_FIXED, -ENOMEM},
@@ -213,6 +217,7 @@ mappings_are_made_inside_the_sandbox_only(struct Fixture *f)
 	    {0, PAGE, 3, MAP_PRIVATE, -ENODEV}, /* descriptor 0 is no regular file here */
 	};
 	lfiptr got;
+	int host;
 
 	assert_int_equal(CALL(f, sys_dup2, (uint64_t) CALL(f, sys_open, str(f, "/data"), O_RDONLY, 0), 0), 0);
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -221,6 +226,11 @@ mappings_are_made_inside_the_sandbox_only(struct Fixture *f)
 		if (result != rows[i].result)
 			fail_msg("row %zu: %ld instead of %ld", i, (long) result, (long) rows[i].result);
 	}
+	/* What the host gives may be a device: it is not mapped. */
+	host = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	assert_int_equal(lfi_proc_stdio(f->proc, host, -1, -1), 0);
+	close(host);
+	assert_int_equal(CALL(f, sys_mmap, 0, PAGE, 3, MAP_PRIVATE, 0, 0), -ENODEV);
 	/* An address without MAP_FIXED is no more than a wish. */
 	got = (lfiptr) CALL(f, sys_mmap, (uint64_t) (uintptr_t) host_bytes & -(uint64_t) PAGE, PAGE, 3, ANON, -1ULL, 0);
 	assert_true(got >= info->min && got < info->max);
@@ -292,6 +302,7 @@ memory_given_back_is_zero(struct Fixture *f)
 	assert_int_equal(CALL(f, sys_madvise, f->memory, 8 * PAGE, MADV_WILLNEED), 0);
 	assert_int_equal(CALL(f, sys_madvise, f->proc->info.min, PAGE, MADV_DONTNEED), -ENOMEM);
 	assert_int_equal(CALL(f, sys_madvise, f->proc->info.base, PAGE, MADV_DONTNEED), -ENOMEM);
+	assert_int_equal(CALL(f, sys_madvise, f->proc->info.base, PAGE, MADV_WILLNEED), -ENOMEM);
 	assert_int_equal(CALL(f, sys_madvise, f->memory, UINT64_MAX, MADV_DONTNEED), -EINVAL);
 	assert_int_equal(CALL(f, sys_madvise, f->memory, PAGE, 12345), -EINVAL);
 }
@@ -303,7 +314,8 @@ host_descriptors_are_not_the_programs(struct Fixture *f)
 {
 	lfiptr out = put(f, NULL, 256);
 
-	/* The scratch host descriptors of this test program (cmocka's, mounts) are all open; the program has 0, 1, 2. */
+	/* The scratch host descriptors of this test program (cmocka's, mounts) are all open; the program has 0, 1, 2.
+	 */
 	for (uint64_t fd = 3; fd < 300; fd++) {
 		assert_int_equal(CALL(f, sys_fstat, fd, out), -EBADF);
 		assert_int_equal(CALL(f, sys_read, fd, out, 1), -EBADF);
@@ -413,6 +425,10 @@ polling_sees_the_programs_descriptors(struct Fixture *f)
 	set = put(f, bits, sizeof bits);
 	assert_int_equal(CALL(f, sys_select, 9, set, 0, 0, timeout), -EBADF);
 	assert_int_equal(CALL(f, sys_select, UINT64_MAX, set, 0, 0, timeout), -EINVAL);
+	/* More bits than there are descriptors: only those that can be open are looked at. */
+	bits[0] = 1 << 3;
+	set = put(f, bits, sizeof bits);
+	assert_int_equal(CALL(f, sys_select, 8192, set, 0, 0, timeout), 1);
 }
 
 /* ---- Futexes and sleeping ---- */
@@ -429,7 +445,8 @@ wait_forever(void *arg)
 {
 	struct Waiter *waiter = arg;
 
-	waiter->result = sys_futex(waiter->thread, (const uint64_t[6]){waiter->word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 5});
+	waiter->result =
+	    sys_futex(waiter->thread, (const uint64_t[6]){waiter->word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 5});
 	return NULL;
 }
 
@@ -513,8 +530,10 @@ sleeping_takes_its_time(struct Fixture *f)
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	assert_true((after.tv_sec - before.tv_sec) * 1000000000L + after.tv_nsec - before.tv_nsec >= 20000000);
 	assert_int_equal(CALL(f, sys_nanosleep, put(f, &bad, sizeof bad)), -EINVAL);
-	assert_int_equal(CALL(f, sys_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, put(f, &before, sizeof before)), 0);
-	assert_int_equal(CALL(f, sys_clock_nanosleep, CLOCK_PROCESS_CPUTIME_ID, 0, put(f, &time, sizeof time)), -EINVAL);
+	assert_int_equal(
+	    CALL(f, sys_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, put(f, &before, sizeof before)), 0);
+	assert_int_equal(
+	    CALL(f, sys_clock_nanosleep, CLOCK_PROCESS_CPUTIME_ID, 0, put(f, &time, sizeof time)), -EINVAL);
 	assert_int_equal(CALL(f, sys_clock_gettime, (uint64_t) -6, f->memory), -EINVAL);
 }
 

@@ -146,15 +146,19 @@ struct Row {
 	const char *message;
 };
 
-#define DAMAGE(name, what) \
-	static void name(struct TestElf *elf) { what; }
+#define DAMAGE(name, what)                    \
+	static void name(struct TestElf *elf) \
+	{                                     \
+		what;                         \
+	}
 
 DAMAGE(bad_ident, elf->bytes[0] = 0)
 DAMAGE(shared_page, elf->segments[2].p_vaddr = 0x1800; elf->segments[2].p_offset = 0x1800; elf->segments[2].p_align = 8)
 DAMAGE(far_away, elf->segments[2].p_vaddr += (uint64_t) 1 << 32)
 DAMAGE(whole_sandbox, elf->segments[2].p_memsz = ((uint64_t) 1 << 32) - 0x10000)
 DAMAGE(wraps_when_rounded, elf->segments[2].p_vaddr = UINT64_MAX - 0xfff; elf->segments[2].p_memsz = 0xfff)
-DAMAGE(huge_alignment, for (int i = 0; i < 3; i++) elf->segments[i].p_align = 1; elf->segments[0].p_align = (uint64_t) 1 << 63)
+DAMAGE(huge_alignment, for (int i = 0; i < 3; i++) elf->segments[i].p_align = 1;
+       elf->segments[0].p_align = (uint64_t) 1 << 63)
 DAMAGE(all_empty, for (int i = 0; i < 3; i++) elf->segments[i].p_memsz = elf->segments[i].p_filesz = 0)
 DAMAGE(entry_in_data, elf->header.e_entry = TEST_DATA)
 DAMAGE(entry_in_filler, elf->header.e_entry = TEST_CODE + 32)
@@ -166,7 +170,8 @@ static const struct Row rows[] = {
     {"not ELF", bad_ident, LFI_ERR_ELF, "not an ELF file"},
     {"shared page", shared_page, LFI_ERR_ELF, "segment 2 at 0x1800 shares page 0x1000 with the one before it"},
     {"far away", far_away, LFI_ERR_ELF,
-	"the program's 0x100005000 bytes of address space (0x0 to 0x100005000, aligned to 0x1000) do not fit the sandbox"},
+	"the program's 0x100005000 bytes of address space (0x0 to 0x100005000, aligned to 0x1000) do not fit the "
+	"sandbox"},
     {"whole sandbox", whole_sandbox, LFI_ERR_ELF, "the program's 0xffff2000 bytes of address space"},
     {"wraps", wraps_when_rounded, LFI_ERR_ELF, "segment 2: address 0xfffffffffffff000 + size 0xfff lies past the end"},
     {"alignment", huge_alignment, LFI_ERR_ELF, "the program's 0x5000 bytes of address space"},
@@ -177,6 +182,20 @@ static const struct Row rows[] = {
     {"entry unaligned", entry_unaligned, LFI_ERR_ELF, "the entry point 0x1005 is not aligned to a bundle"},
     {"raw syscall", raw_syscall, LFI_ERR_VERIFY, "segment 1: verification failed at 0x1000"},
 };
+
+static void
+code_that_does_not_verify_is_named(struct Fixture *f)
+{
+	struct LoadImage image;
+	struct TestElf elf;
+
+	test_elf_make(&elf);
+	memcpy(elf.bytes + 0x100a, "\x0f\x05", 2);
+	assert_int_equal(load(f, &elf, &image), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_VERIFY);
+	assert_non_null(strstr(lfi_errmsg(), "failed at 0x100a"));
+	assert_non_null(strstr(lfi_errmsg(), " (in _start+0xa)"));
+}
 
 static void
 each_damage_is_refused_and_leaves_nothing_mapped(struct Fixture *f)
@@ -190,7 +209,8 @@ each_damage_is_refused_and_leaves_nothing_mapped(struct Fixture *f)
 		if (load(f, &elf, &image) == 0)
 			fail_msg("%s: was accepted", rows[i].name);
 		if (lfi_errno() != rows[i].code || strncmp(lfi_errmsg(), rows[i].message, strlen(rows[i].message)) != 0)
-			fail_msg("%s: %s '%s' instead of '%s'", rows[i].name, lfi_error_name(lfi_errno()), lfi_errmsg(), rows[i].message);
+			fail_msg("%s: %s '%s' instead of '%s'", rows[i].name, lfi_error_name(lfi_errno()), lfi_errmsg(),
+			    rows[i].message);
 		if (something_is_mapped(f))
 			fail_msg("%s: something stays mapped", rows[i].name);
 	}
@@ -250,8 +270,7 @@ a_stack_starts_with_arguments_environment_and_auxiliary_vector(struct Fixture *f
 	test_elf_make(&elf);
 	assert_int_equal(load(f, &elf, &image), 0);
 	assert_int_equal(load_stack_map(f->box, 65536, &stack), 0);
-	assert_int_equal(
-	    load_stack_fill(f->box, &image, &(struct LoadArgs){3, argv, envp, "/box/prog"}, &stack), 0);
+	assert_int_equal(load_stack_fill(f->box, &image, &(struct LoadArgs){3, argv, envp, "/box/prog"}, &stack), 0);
 	sp = stack.sp;
 	assert_int_equal(sp % 16, 0);
 	assert_true(sp > stack.start && sp < stack.start + stack.size);
@@ -275,6 +294,22 @@ a_stack_starts_with_arguments_environment_and_auxiliary_vector(struct Fixture *f
 	assert_string_at(f, aux(f, auxv, AT_EXECFN), "/box/prog");
 	assert_true(aux(f, auxv, AT_RANDOM) > sp);
 	assert_false(has_aux(f, auxv, AT_SYSINFO_EHDR));
+}
+
+static void
+the_stack_pointer_is_aligned_whatever_the_strings_take(struct Fixture *f)
+{
+	const char *text = "................", *argv[1];
+	struct LoadImage image = {0};
+	struct LoadStack stack;
+
+	assert_int_equal(load_stack_map(f->box, 65536, &stack), 0);
+	for (int i = 0; i <= 16; i++) {
+		argv[0] = text + i;
+		assert_int_equal(load_stack_fill(f->box, &image, &(struct LoadArgs){1, argv, NULL, ""}, &stack), 0);
+		assert_int_equal(stack.sp % 16, 0);
+		assert_string_at(f, word(f, stack.sp + 8), argv[0]);
+	}
 }
 
 static void
@@ -343,7 +378,13 @@ a_stack_that_is_too_small_or_does_not_fit_is_refused(struct Fixture *f)
 	assert_false(something_is_mapped(f));
 }
 
-#define IN_BOX(name) {#name, in_box, NULL, NULL, &(void (*)(struct Fixture *)){name}}
+#define IN_BOX(name)                                                     \
+	{                                                                \
+#name, in_box, NULL, NULL, &(void (*)(struct Fixture *)) \
+		{                                                        \
+			name                                             \
+		}                                                        \
+	}
 
 int
 main(void)
@@ -352,8 +393,10 @@ main(void)
 	    IN_BOX(a_program_is_mapped_with_its_protections_and_contents),
 	    IN_BOX(what_the_file_leaves_of_code_pages_is_traps),
 	    IN_BOX(an_alignment_larger_than_a_page_is_kept),
+	    IN_BOX(code_that_does_not_verify_is_named),
 	    IN_BOX(each_damage_is_refused_and_leaves_nothing_mapped),
 	    IN_BOX(a_stack_starts_with_arguments_environment_and_auxiliary_vector),
+	    IN_BOX(the_stack_pointer_is_aligned_whatever_the_strings_take),
 	    IN_BOX(two_stacks_have_different_random_bytes),
 	    IN_BOX(a_guard_that_cannot_be_touched_lies_below_a_stack),
 	    IN_BOX(arguments_that_take_more_than_a_quarter_of_the_stack_are_refused),

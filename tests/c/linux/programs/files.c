@@ -22,10 +22,10 @@
 
 static int wrong;
 
-#define CHECK(what) \
-	do { \
-		errno = 0; \
-		if (!(what)) \
+#define CHECK(what)                                                                            \
+	do {                                                                                   \
+		errno = 0;                                                                     \
+		if (!(what))                                                                   \
 			wrong = printf("line %d: %s: %s\n", __LINE__, #what, strerror(errno)); \
 	} while (0)
 
@@ -74,7 +74,8 @@ contents(void)
 	CHECK(truncate("b", 5) == 0 && chmod("b", 0600) == 0 && stat("b", &st) == 0 && (st.st_mode & 07777) == 0600);
 	CHECK(utimensat(AT_FDCWD, "b", times, 0) == 0 && stat("b", &st) == 0 && st.st_mtim.tv_sec == 2000);
 	CHECK(futimens(fd, times) == 0 && fsync(fd) == 0 && fdatasync(fd) == 0);
-	CHECK(dup2(fd, 100) == 100 && close(100) == 0 && fcntl(fd, F_DUPFD, 50) == 50 && close(50) == 0 && close(fd) == 0);
+	CHECK(dup2(fd, 100) == 100 && close(100) == 0 && fcntl(fd, F_DUPFD, 50) == 50 && close(50) == 0 &&
+	      close(fd) == 0);
 	FAILS(close(fd), EBADF);
 }
 
