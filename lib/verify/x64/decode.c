@@ -5,8 +5,8 @@
  *
  *   I1  The size is what every processor of both vendors uses. Encodings that they read differently have no row
  *       or are refused here.
- *   I2  `written` holds every general register that an operand of the row writes; implicit writes other than
- *       through rsp never reach a protected register.
+ *   I2  `written` holds every protected register that an operand of the row writes; implicit writes other than
+ *       to rsp never reach one.
  *   I3  Reads stay within DECODE_WINDOW bytes.
  */
 #include "insn.h"
@@ -73,13 +73,20 @@ legacy_prefixes(struct cursor *c)
 	return 0;
 }
 
+/* gs with the address size is what most prefixes are. */
 static int
 prefixes(struct cursor *c)
 {
+	uint16_t two;
 	int rule;
 
-	if (prefix_bits[*c->p] && (rule = legacy_prefixes(c)))
+	memcpy(&two, c->p, 2);
+	if ((two == 0x6765 || two == 0x6567) && !prefix_bits[c->p[2]]) {
+		c->insn->prefixes = P_GS | P_67;
+		c->p += 2;
+	} else if (prefix_bits[*c->p] && (rule = legacy_prefixes(c))) {
 		return rule;
+	}
 	if ((*c->p & 0xf0) == 0x40) {
 		c->insn->rex = *c->p++ & 15;
 		c->insn->rex_seen = true;
@@ -143,12 +150,12 @@ find_row(struct cursor *c)
 {
 	struct insn *insn = c->insn;
 	unsigned entry = x64_opcodes[insn->map][c->select][insn->opcode];
-	unsigned modrm = *c->p;
 
-	insn->digit = modrm >> 3 & 7;
 	c->group = entry & IN_GROUP;
-	if (c->group)
-		entry = x64_digits[entry & ~IN_GROUP][modrm >= 0xc0][insn->digit];
+	if (c->group) {
+		insn->digit = *c->p >> 3 & 7;
+		entry = x64_digits[entry & ~IN_GROUP][*c->p >= 0xc0][insn->digit];
+	}
 	if (!entry)
 		return refuse(c, LFI_RULE_INSTRUCTION, "instruction is not allowed");
 	insn->number = (uint16_t) entry;
@@ -236,7 +243,7 @@ modrm(struct cursor *c)
 	const struct row *row = insn->row;
 	unsigned byte = *c->p++;
 
-	insn->reg = (uint8_t) (insn->digit | (insn->rex & REX_R) << 1);
+	insn->reg = (uint8_t) ((byte >> 3 & 7) | (insn->rex & REX_R) << 1);
 	if (byte < 0xc0) {
 		if (row->rm & REG || row->only)
 			return refuse(c, LFI_RULE_INSTRUCTION, "instruction is not allowed");
@@ -295,9 +302,9 @@ immediate(struct cursor *c)
 	}
 }
 
-/* lock, gs and the address size are tied to a memory operand. */
+/* lock, gs and the address size are tied to a memory operand; all of them count. */
 static int
-memory_prefixes(struct cursor *c)
+prefixes_fit(struct cursor *c)
 {
 	struct insn *insn = c->insn;
 	unsigned flags = insn->row->flags, seen = insn->prefixes;
@@ -308,6 +315,8 @@ memory_prefixes(struct cursor *c)
 		if (seen & P_GS || !(flags & (ADDR32 | RELAXED)))
 			return refuse(c, LFI_RULE_PREFIX, "segment or address-size prefix without a memory operand");
 	}
+	if (c->p - c->start > INSN_MAX)
+		return refuse(c, LFI_RULE_DECODE, "longer than 15 bytes");
 	return 0;
 }
 
@@ -321,18 +330,22 @@ written_by(const struct insn *insn, unsigned operand, unsigned number)
 	return 1u << number;
 }
 
-/* I2. */
+/* I2. Few instructions have one of those registers as an operand at all. */
 static void
 find_written(struct insn *insn)
 {
 	const struct row *row = insn->row;
-	unsigned written = written_by(insn, row->reg, insn->reg) | written_by(insn, row->op, insn->rm);
+	unsigned written;
+
+	if (!((PROTECTED >> insn->reg | PROTECTED >> insn->rm | PROTECTED >> insn->v) & 1))
+		return;
+	written = written_by(insn, row->reg, insn->reg) | written_by(insn, row->op, insn->rm);
 
 	if (!insn->memory)
 		written |= written_by(insn, row->rm, insn->rm);
 	if (row->v)
 		written |= written_by(insn, row->v, insn->v);
-	insn->written = (uint16_t) written;
+	insn->written = (uint16_t) (written & PROTECTED);
 }
 
 static bool
@@ -365,10 +378,8 @@ decode(struct cursor *c)
 	}
 	if (insn->row->imm)
 		immediate(c);
-	if (insn->prefixes && (rule = memory_prefixes(c)))
+	if (insn->prefixes && (rule = prefixes_fit(c))) /* nothing without prefixes is too long */
 		return rule;
-	if (c->p - c->start > INSN_MAX)
-		return refuse(c, LFI_RULE_DECODE, "longer than 15 bytes");
 	insn->size = (uint8_t) (c->p - c->start);
 	find_written(insn);
 	return LFI_RULE_NONE;

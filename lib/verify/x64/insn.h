@@ -10,6 +10,8 @@
 /* General registers that the rules name. */
 enum { RAX = 0, RCX = 1, RSP = 4, RSI = 6, RDI = 7, R11 = 11, R14 = 14, R15 = 15 };
 
+#define PROTECTED (1u << RSP | 1u << R14 | 1u << R15)
+
 /* In the place of a base or index register. */
 enum { RIP = 16, NO_REG = 17 };
 
@@ -42,7 +44,7 @@ struct insn {
 	uint32_t pos;    /* in the region; the rules set it */
 	uint16_t number; /* of the row */
 	uint16_t prefixes;
-	uint16_t written; /* general registers that are operands and written, as bits */
+	uint16_t written; /* protected registers that are operands and written, as bits */
 	uint8_t size;
 	uint8_t map, opcode;
 	uint8_t rex;   /* W, R, X, B, also from VEX */
@@ -50,7 +52,7 @@ struct insn {
 	bool vex, vex_l;
 	uint8_t v;       /* VEX.vvvv */
 	uint8_t operand; /* operand size in bytes: 2, 4, 8 */
-	uint8_t digit;   /* ModRM.reg without REX.R */
+	uint8_t digit;   /* ModRM.reg where it is part of the opcode */
 	bool memory;     /* ModRM.rm (or a moffs) is memory: base, index, scale (if there is a SIB), disp */
 	uint8_t reg, rm; /* with REX.R and REX.B; rm is the low opcode bits' register where .op is used */
 	uint8_t base, index, scale;

@@ -34,7 +34,6 @@ _Static_assert(TABLE_PAGE + MAX_CONFIRM + 64 + MAX_DRIFT + MAX_DISP + 128 <= GUA
 #define CONTEXT_TP 16
 
 #define BUNDLE_MAX 32
-#define PROTECTED (1u << RSP | 1u << R14 | 1u << R15)
 
 struct scan {
 	struct verify *v;
@@ -570,7 +569,7 @@ check(struct scan *s, const struct insn *insn)
 		return close_rsp(s, insn);
 	if (insn->memory && !check_memory(s, insn))
 		return false;
-	if (insn->written & PROTECTED && !check_written(s, insn))
+	if (insn->written && !check_written(s, insn))
 		return false;
 	return kind < PUSH || check_kind(s, insn);
 }

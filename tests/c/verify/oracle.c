@@ -15,7 +15,6 @@
 
 #include "insn.h"
 
-#define PROTECTED (1u << RSP | 1u << R14 | 1u << R15)
 
 static ZydisDecoder decoder;
 static uint64_t seed = 1;
