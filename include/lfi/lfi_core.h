@@ -290,7 +290,7 @@ struct LFIInvokeInfo {
 
 #define LFI_INVOKE_COUNTED 0x10000u
 
-LFI_API extern _Thread_local struct LFIInvokeInfo lfi_invoke_info;
+LFI_API extern __thread struct LFIInvokeInfo lfi_invoke_info;
 
 /**
  * Code that, called with the C convention of the target of lfi_invoke_info, calls it in the sandbox and

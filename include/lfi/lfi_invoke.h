@@ -94,8 +94,6 @@ lfi_invoke_set(struct LFIBox *box, struct LFIContext **ctx, lfiptr target, const
 
 #ifdef __cplusplus
 
-} /* extern "C" */
-
 namespace lfi_invoke
 {
 
@@ -144,8 +142,6 @@ template <class R, class... A> struct Call<R(A...)> : Result<R> {
 };
 
 } /* namespace lfi_invoke */
-
-extern "C" {
 
 #define LFI_INVOKE(box_, ctx_, target_, ret_, ...)                                                                     \
 	LFI_INVOKE_JOIN(LFI_INVOKE_CXX_, LFI_INVOKE_SOME(__VA_ARGS__))(ret_, box_, ctx_, target_, __VA_ARGS__)

@@ -399,11 +399,11 @@ clear_code(struct LFIBox *box, uint64_t start, uint64_t end, bool *closed)
 
 /* ---- Mapping ---- */
 
-/* After the kernel left [addr, addr + size) in doubt: I5 again. */
+/* The kernel could not replace [addr, addr + size). Mostly nothing has changed; if it has, nothing is there now (I5). */
 static void
 forget(struct LFIBox *box, lfiptr addr, size_t size)
 {
-	if (os_unuse(addr, size) == 0)
+	if (!os_mapped(addr, size) && os_unuse(addr, size) == 0)
 		pages_set(&box->pages, addr, addr + size, -1, 0);
 }
 

@@ -19,6 +19,7 @@ init(void)
 {
 	arch_init();
 	have_barrier = os_barrier_init();
+	os_spare_init();
 }
 
 /* The caller's options with defaults filled in. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <lfi/lfi_core.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -32,12 +33,70 @@ os_reserve(size_t size, void **out)
 	return map(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, out);
 }
 
-int
-os_unuse(uint64_t addr, size_t size)
+/*
+ * A process may have so many mappings, and at that number the kernel does not even let go of some: replacing them
+ * may first take one more. These are kept to be given up then.
+ */
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static void *spare;
+#define SPARES 4
+
+/* Neighbours with different protections are mappings of their own. */
+static void
+spare_make(void)
+{
+	size_t page = os_pagesize();
+
+	if (spare || os_reserve(SPARES * page, &spare) != 0)
+		return;
+	for (size_t i = 0; i < SPARES; i += 2)
+		mprotect((char *) spare + i * page, page, PROT_READ);
+}
+
+static void
+spare_drop(void)
+{
+	if (spare)
+		munmap(spare, SPARES * os_pagesize());
+	spare = NULL;
+}
+
+void
+os_spare_init(void)
+{
+	pthread_mutex_lock(&spare_lock);
+	spare_make();
+	pthread_mutex_unlock(&spare_lock);
+}
+
+static int
+unuse(uint64_t addr, size_t size)
 {
 	void *got;
 
 	return map((void *) addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0, &got);
+}
+
+int
+os_unuse(uint64_t addr, size_t size)
+{
+	int err = unuse(addr, size);
+
+	if (err != ENOMEM)
+		return err;
+	pthread_mutex_lock(&spare_lock);
+	spare_drop();
+	err = unuse(addr, size);
+	spare_make();
+	pthread_mutex_unlock(&spare_lock);
+	return err;
+}
+
+bool
+os_mapped(uint64_t addr, size_t size)
+{
+	/* MS_ASYNC does nothing but find holes (msync(2)). */
+	return msync((void *) addr, size, MS_ASYNC) == 0;
 }
 
 void

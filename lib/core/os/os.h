@@ -14,8 +14,12 @@
 /* Inaccessible address space of the kernel's choice. */
 int os_reserve(size_t size, void **out);
 
-/* Replace what is there by inaccessible address space. */
+/* Replace what is there by inaccessible address space. Works at the kernel's limit of mappings too, after os_spare_init. */
 int os_unuse(uint64_t addr, size_t size);
+void os_spare_init(void);
+
+/* Whether something, be it inaccessible, is mapped at all of [addr, addr + size). */
+bool os_mapped(uint64_t addr, size_t size);
 
 /* Give address space back to the host. */
 void os_release(void *addr, size_t size);

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/* Engines and boxes: options, many of them side by side, and what is left behind: nothing. */
+#include "core_test.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static void
+options_that_are_wrong_are_refused(void **state)
+{
+	const struct {
+		struct LFIOptions opts;
+		size_t n;
+		int error;
+	} rows[] = {
+		{{.boxsize = 4096}, 1, LFI_ERR_INVALID},
+		{{.boxsize = (size_t) 8 << 30}, 1, LFI_ERR_INVALID},
+		{{.pagesize = 8192}, 1, LFI_ERR_INVALID},
+		{{.bundle = 64}, 1, LFI_ERR_INVALID},
+		{{.stores_only = true, .jumps_only = true}, 1, LFI_ERR_INVALID},
+		{{.boxsize = 0}, 0, LFI_ERR_INVALID},
+		{{.boxsize = 0}, (size_t) 1 << 20, LFI_ERR_NOSPACE},
+		{{.boxsize = 0}, (size_t) 1 << 32, LFI_ERR_NOSPACE},
+		{{.boxsize = 0}, SIZE_MAX, LFI_ERR_NOSPACE},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		assert_null(lfi_new(rows[i].opts, rows[i].n));
+		assert_error(rows[i].error);
+	}
+	assert_null(lfi_new_sized(NULL, sizeof(struct LFIOptions), 1));
+	assert_error(LFI_ERR_INVALID);
+}
+
+static void
+older_and_newer_callers_are_understood(void **state)
+{
+	struct {
+		struct LFIOptions opts;
+		uint64_t newer[2];
+	} longer = {.newer = {0, 0}};
+	struct LFIEngine *engine;
+
+	engine = lfi_new_sized(&longer.opts, sizeof(size_t), 1);
+	assert_non_null(engine);
+	lfi_free(engine);
+	engine = lfi_new_sized(&longer.opts, sizeof longer, 1);
+	assert_non_null(engine);
+	lfi_free(engine);
+	longer.newer[1] = 1;
+	assert_null(lfi_new_sized(&longer.opts, sizeof longer, 1));
+	assert_error(LFI_ERR_INVALID);
+}
+
+static void
+each_policy_and_bundle_runs(void **state)
+{
+	const struct LFIOptions rows[] = {{.bundle = 16, .no_verify = true}, {.bundle = 32}, {.single_thread = true},
+	    {.stores_only = true}, {.jumps_only = true}, {.no_low_table = true}, {.single_thread = true, .bundle = 16}};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct Fixture f = fixture(rows[i]);
+		/* Without memory accesses but the return's, and in the first 16 bytes: fit for all of them. */
+		lfiptr p = LOAD(f.box, code_ud2);
+
+		LFI_INVOKE(f.box, &f.ctx, p, int, (void));
+		assert_error(LFI_ERR_FAULT);
+		drop(&f);
+	}
+}
+
+static void
+two_boxes_cannot_see_each_other(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 2);
+	struct Fixture a = fixture_of(engine), b = fixture_of(engine);
+	uint32_t secret = 0x5ec2e7, got = 0;
+	lfiptr load, store;
+
+	assert_done(lfi_box_copyto(b.box, b.buffer, &secret, sizeof secret));
+	load = LOAD(a.box, code_load);
+	store = LOAD(a.box, code_store);
+	/* The other's address means a's own page of that offset. */
+	assert_true(b.buffer - lfi_box_info(b.box).base == a.buffer - lfi_box_info(a.box).base);
+	assert_int_equal(LFI_INVOKE(a.box, &a.ctx, load, uint32_t, (lfiptr), b.buffer), 0);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	LFI_INVOKE(a.box, &a.ctx, store, int, (lfiptr, int), b.buffer, 77);
+	assert_done(lfi_box_copyfm(b.box, &got, b.buffer, sizeof got));
+	assert_int_equal(got, secret);
+	assert_done(lfi_box_copyfm(a.box, &got, a.buffer, sizeof got));
+	assert_int_equal(got, 77);
+	/* And the host does not mix them up either. */
+	assert_int_equal(lfi_box_copyto(a.box, b.buffer, &got, sizeof got), -1);
+	assert_error(LFI_ERR_RANGE);
+	assert_true(lfi_box_mapat(a.box, b.buffer, PAGE, RW, ANON | LFI_MAP_FIXED, -1, 0) == FAILED);
+	assert_error(LFI_ERR_RANGE);
+	assert_int_equal(LFI_INVOKE(a.box, &a.ctx, LOAD(b.box, code_add), int, (int, int), 1, 2), 0);
+	assert_error(LFI_ERR_RANGE);
+	assert_null(lfi_box_new(engine));
+	assert_error(LFI_ERR_NOSPACE);
+	lfi_box_free(a.box);
+	lfi_box_free(b.box);
+	lfi_free(engine);
+}
+
+static size_t
+count_lines(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	size_t n = 0;
+
+	for (int c; (c = getc(file)) != EOF;)
+		n += c == '\n';
+	fclose(file);
+	return n;
+}
+
+static void
+nothing_is_left_behind(void **state)
+{
+	/* What the first engine sets up for the process is not counted. */
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_add), int, (int, int), 1, 2);
+	drop(&f);
+	size_t before = count_lines("/proc/self/maps");
+
+	for (int i = 0; i < 50; i++) {
+		struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 4);
+		struct LFIBox *boxes[4];
+
+		for (int k = 0; k < 4; k++) {
+			f = fixture_of(engine);
+			boxes[k] = f.box;
+			LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_add), int, (int, int), 1, 2);
+			LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_ud2), int, (void));
+		}
+		for (int k = 0; k < 4; k++)
+			lfi_box_free(boxes[k]);
+		/* One reservation, table, stubs. */
+		assert_true(count_lines("/proc/self/maps") <= before + 4);
+		lfi_free(engine);
+		assert_true(count_lines("/proc/self/maps") <= before + 1);
+	}
+}
+
+static void
+addresses_are_used_again_and_are_empty(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+	lfiptr base = 0;
+	unsigned char there;
+
+	for (int i = 0; i < 1000; i++) {
+		struct LFIBox *box = lfi_box_new(engine);
+		struct LFIBoxInfo info = lfi_box_info(box);
+
+		assert_non_null(box);
+		assert_true(!base || base == info.base);
+		base = info.base;
+		assert_true(lfi_box_mapat(box, info.min, PAGE, RW, ANON, -1, 0) == info.min);
+		assert_done(lfi_box_copyfm(box, &there, info.min, 1));
+		assert_int_equal(there, 0);
+		assert_done(lfi_box_copyto(box, info.min, "x", 1));
+		lfi_box_free(box);
+	}
+	lfi_free(engine);
+}
+
+static void
+thousands_of_boxes_lie_wall_to_wall(void **state)
+{
+	enum { N = 8000 };
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 16000);
+	static struct LFIBox *boxes[N];
+	uint64_t lowest = UINT64_MAX, highest = 0;
+
+	assert_non_null(engine);
+	for (int i = 0; i < N; i++) {
+		boxes[i] = lfi_box_new(engine);
+		assert_non_null(boxes[i]);
+		uint64_t base = lfi_box_info(boxes[i]).base;
+
+		lowest = base < lowest ? base : lowest;
+		highest = base > highest ? base : highest;
+	}
+	assert_true(highest - lowest == (uint64_t) (N - 1) << 32);
+	/* The last one works as the first does. */
+	struct LFIContext *ctx = lfi_ctx_new(boxes[N - 1], NULL);
+	lfi_ctx_regs(ctx)->sp = map(boxes[N - 1], PAGE) + PAGE;
+	assert_done(lfi_box_init_ret(boxes[N - 1]));
+	assert_int_equal(LFI_INVOKE(boxes[N - 1], &ctx, LOAD(boxes[N - 1], code_add), int, (int, int), 1, 2), 3);
+	for (int i = 0; i < N; i += 2)
+		lfi_box_free(boxes[i]);
+	for (int i = 1; i < N; i += 2)
+		lfi_box_free(boxes[i]);
+	lfi_free(engine);
+}
+
+/* How a child that runs `fn` ends. */
+static int
+in_child(int (*fn)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(fn());
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static int
+without_address_space(void)
+{
+	struct rlimit limit = {(rlim_t) 1 << 30, (rlim_t) 1 << 30};
+
+	setrlimit(RLIMIT_AS, &limit);
+	if (lfi_new((struct LFIOptions) {.boxsize = 0}, 1))
+		return 1;
+	return lfi_errno() == LFI_ERR_NOSPACE ? 0 : 2;
+}
+
+/* Address space runs out while boxes are made and filled: each call fails with a message or works. */
+static int
+address_space_runs_out(void)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 64);
+	struct rlimit limit;
+	struct LFIBox *box = lfi_box_new(engine);
+	lfiptr add = LOAD(box, code_add), at = map(box, 16 * PAGE);
+	unsigned long pages;
+	FILE *statm = fopen("/proc/self/statm", "r");
+
+	if (fscanf(statm, "%lu", &pages) != 1)
+		return 3;
+	fclose(statm);
+	limit.rlim_cur = limit.rlim_max = pages * PAGE + 8 * PAGE;
+	setrlimit(RLIMIT_AS, &limit);
+	if (lfi_box_mapany(box, (size_t) 1 << 20, RX, ANON, -1, 0) != FAILED || lfi_errno() != LFI_ERR_NOMEM)
+		return 4;
+	if (lfi_box_mprotect(box, at, 16 * PAGE, RX) != -1 || lfi_errno() != LFI_ERR_NOMEM)
+		return 5;
+	if (lfi_box_copyto(box, at, "abc", 4) != 0)
+		return 6;
+	if (lfi_box_munmap(box, add, PAGE) != 0)
+		return 7;
+	for (int i = 0; i < 100; i++)
+		if (!lfi_box_new(engine) && lfi_errno() == LFI_OK)
+			return 8;
+	return 0;
+}
+
+static void
+out_of_memory_is_an_error(void **state)
+{
+	assert_int_equal(in_child(without_address_space), 0);
+#if defined(__SANITIZE_ADDRESS__)
+	print_message("skipped in part: AddressSanitizer needs the address space itself\n");
+#else
+	assert_int_equal(in_child(address_space_runs_out), 0);
+#endif
+}
+
+static int
+out_of_mappings(void)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 4);
+	struct LFIBox *box = lfi_box_new(engine), *other = lfi_box_new(engine);
+	lfiptr min = lfi_box_info(box).min, last = 0;
+	int failed = 0;
+
+	/* Every other page, until the kernel has no more mappings for us. */
+	for (lfiptr at = min; at < min + 200000 * PAGE && !failed; at += 2 * PAGE) {
+		if (lfi_box_mapat(box, at, PAGE, RW, ANON, -1, 0) == FAILED)
+			failed = lfi_errno();
+		else
+			last = at;
+	}
+	if (failed != LFI_ERR_NOMEM)
+		return 1;
+	/* Neither what is to be replaced nor what is to become code is lost. */
+	if (lfi_box_mapat(box, last, PAGE, LFI_PROT_READ, LFI_MAP_FIXED | ANON, -1, 0) == last)
+		lfi_box_mapat(box, last, PAGE, RW, LFI_MAP_FIXED | ANON, -1, 0);
+	if (lfi_box_mprotect(box, last - 2 * PAGE, PAGE, RX) != -1 || lfi_box_copyto(box, last - 2 * PAGE, "x", 1) != 0)
+		return 4;
+	/* What failed is not there, what did not is. */
+	if (lfi_box_copyto(box, last, "x", 1) != 0 || lfi_box_copyto(box, last + 2 * PAGE, "x", 1) != -1)
+		return 2;
+	lfi_box_mapat(other, lfi_box_info(other).min, PAGE, RW, ANON, -1, 0);
+	lfi_box_free(box);
+	box = lfi_box_new(engine);
+	if (!box || lfi_box_mapat(box, min, PAGE, RW, ANON, -1, 0) != min)
+		return 3;
+	return 0;
+}
+
+static void
+out_of_mappings_is_an_error(void **state)
+{
+	assert_int_equal(in_child(out_of_mappings), 0);
+}
+
+static void
+verbose_engines_log(void **state)
+{
+	setenv("LFI_VERBOSE", "0", 1);
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+	assert_non_null(engine);
+	lfi_free(engine);
+	unsetenv("LFI_VERBOSE");
+}
+
+static void
+contexts_carry_their_data(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	int user;
+	struct LFIContext *ctx = lfi_ctx_new(f.box, &user);
+
+	assert_ptr_equal(lfi_ctx_data(ctx), &user);
+	assert_ptr_equal(lfi_ctx_box(ctx), f.box);
+	assert_int_equal(lfi_ctx_tp(ctx), 0);
+	lfi_ctx_set_tp(ctx, 0x1234);
+	assert_int_equal(lfi_ctx_tp(ctx), 0x1234);
+	/* Those that are left go with the box. */
+	lfi_ctx_new(f.box, NULL);
+	drop(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(options_that_are_wrong_are_refused),
+		cmocka_unit_test(older_and_newer_callers_are_understood),
+		cmocka_unit_test(each_policy_and_bundle_runs),
+		cmocka_unit_test(two_boxes_cannot_see_each_other),
+		cmocka_unit_test(nothing_is_left_behind),
+		cmocka_unit_test(addresses_are_used_again_and_are_empty),
+		cmocka_unit_test(thousands_of_boxes_lie_wall_to_wall),
+		cmocka_unit_test(out_of_memory_is_an_error),
+		cmocka_unit_test(out_of_mappings_is_an_error),
+		cmocka_unit_test(verbose_engines_log),
+		cmocka_unit_test(contexts_carry_their_data),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
