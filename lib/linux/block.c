@@ -113,9 +113,9 @@ block_wake_all(struct LFILinuxProc *proc)
 	uint64_t one = 1;
 	bool again;
 
-	host_futex((uint32_t *) &proc->ended, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, 0);
 	if (!atomic_load(&proc->threaded))
 		return;
+	host_futex((uint32_t *) &proc->ended, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, 0);
 	while (write(proc->end_event, &one, sizeof one) < 0 && errno == EINTR)
 		continue;
 	do {

@@ -133,8 +133,11 @@ lfi_proc_free(struct LFILinuxProc *proc)
 	}
 	if (proc->has_zombie)
 		pthread_join(proc->zombie, NULL);
-	while (proc->threads)
+	while (proc->threads) {
+		/* Goes with the box. */
+		proc->threads->has_stack = false;
 		thread_destroy(proc->threads);
+	}
 	fdtable_clear(&proc->fds);
 	lfi_box_free(proc->box);
 	if (proc->end_event >= 0)

@@ -106,6 +106,8 @@ enum { AUX_ENTRIES = 18 };
 static void
 put_auxv(struct Block *block, const struct LoadImage *image, lfiptr random, lfiptr execfn)
 {
+	uid_t uid = getuid();
+	gid_t gid = getgid();
 	const struct AuxEntry entries[AUX_ENTRIES] = {
 	    {AT_PHDR, image->phdr},
 	    {AT_PHENT, sizeof(Elf64_Phdr)},
@@ -114,10 +116,10 @@ put_auxv(struct Block *block, const struct LoadImage *image, lfiptr random, lfip
 	    {AT_BASE, 0},
 	    {AT_FLAGS, 0},
 	    {AT_ENTRY, image->entry},
-	    {AT_UID, getuid()},
-	    {AT_EUID, getuid()},
-	    {AT_GID, getgid()},
-	    {AT_EGID, getgid()},
+	    {AT_UID, uid},
+	    {AT_EUID, uid},
+	    {AT_GID, gid},
+	    {AT_EGID, gid},
 	    {AT_SECURE, 0},
 	    {AT_HWCAP, getauxval(AT_HWCAP)},
 	    {AT_CLKTCK, 100},
