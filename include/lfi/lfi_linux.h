@@ -27,7 +27,7 @@ struct LFILinuxOptions {
 	size_t stacksize;    /**< bytes of a thread's first stack; 0 means 2 MiB */
 	bool verbose;        /**< log system calls; also by LFI_VERBOSE=1 */
 	bool perf;           /**< write a perf symbol map file (/tmp/perf-PID.map) */
-	bool debug;          /**< register loaded programs with the debugger (_r_debug) */
+	bool debug;          /**< register loaded programs with the debugger (_r_debug); LFI_ERR_UNSUPPORTED for now */
 	bool sys_passthrough; /**< unsafe: hand unknown system calls to the host */
 	bool exit_unknown_syscalls; /**< end the program at an unknown system call instead of ENOSYS */
 	const char **dir_maps; /**< NULL-terminated "<sandbox-path>=<host-path>"; NULL: no host files. A host path that ends in ":ro" is read-only */
@@ -90,15 +90,25 @@ LFI_API void lfi_thread_free(struct LFILinuxThread *thread);
 /**
  * Run the program from its entry point until it exits.
  *
+ * A program that has no main of its own says that it is a library instead of exiting: then this returns 0
+ * and the process stays, so that its functions can be called.
+ *
  * @return its exit status, 0 to 255, 128 + signal when it ended itself by a signal,
- *         or -1 when it could not run or was stopped: LFI_ERR_FAULT, LFI_ERR_INVALID
+ *         or -1 when it could not run or was stopped: LFI_ERR_FAULT, LFI_ERR_INVALID, LFI_ERR_UNSUPPORTED
+ *         (an unknown system call, with exit_unknown_syscalls)
  */
 LFI_API int lfi_thread_run(struct LFILinuxThread *thread);
 
 /** The core context of a thread; belongs to the thread. Pass its address to LFI_INVOKE. */
 LFI_API struct LFIContext *lfi_thread_ctx(struct LFILinuxThread *thread);
 
-/** Run the program's start-up code without main's caller, so that its functions can be called; then contexts for other host threads are made on demand by cloning `thread`. */
+/**
+ * Make a library of the process: runs `thread` until the program says that it is ready, unless it has been run, and
+ * prepares the sandbox for calls. From then on LFI_INVOKE with a NULL context makes one for the calling host thread, with
+ * a stack and thread-local data of its own; it is freed with the process.
+ *
+ * @return 0, or -1: LFI_ERR_INVALID (the program ended instead: it has a main), LFI_ERR_FAULT
+ */
 LFI_API int lfi_linux_init_clone(struct LFILinuxThread *thread);
 
 #ifdef __cplusplus
