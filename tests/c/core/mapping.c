@@ -533,6 +533,8 @@ code_comes_and_goes_while_others_cross(void **state)
 
 	racing = &f;
 	crossing_add = LOAD(f.box, code_add);
+	/* Its registers are known before the others start, so that it can come while they execute. */
+	LOAD(f.box, code_x87);
 	atomic_store(&crossing_stop, false);
 	for (int i = 0; i < 3; i++)
 		pthread_create(&threads[i], NULL, cross_all_the_time, NULL);
