@@ -117,7 +117,7 @@ says(const char *messages, const char *what)
 static enum verdict
 compile_verdict(const char *messages)
 {
-	if (says(messages, "of the assembly that --save-temps keeps"))
+	if (says(messages, " (assembly):") || says(messages, "sandbox") || says(messages, "confine"))
 		return REWRITER_ERROR;
 	if (says(messages, "undefined reference") || says(messages, "undefined symbol") || says(messages, "multiple definition")
 		|| says(messages, "duplicate symbol") || says(messages, "ld: "))

@@ -69,6 +69,7 @@ refused    | return BOX (fputs("lfi-run: verification failed", stderr), 126);   
 unloadable | return BOX (fputs("lfi-run: no program", stderr), 126);              | failed | load error: exit status 126
 symbol     | extern int nothing(void); return BOX nothing();     | failed  | link error: .*nothing
 broken     | char a[1 - 2 * (BOX 1)]; return a != a;               | failed  | compiler error: .*negative
+reserved   | _Static_assert(!(BOX 1), "r14 is reserved for the sandbox"); return 0; | failed | rewriter error: .*r14 is reserved
 assembly   | if (BOX 1) asm("no such thing"); return 0;          | failed  | assembler error: .*no such
 fails      | return 7;                                           | skipped | skipped: fails natively: exit status 7
 hangs      | raise(SIGTERM); return 0;                           | skipped | skipped: fails natively: SIGTERM
@@ -82,7 +83,7 @@ printf '%s\n' "$verdicts" | while IFS='|' read -r name body rest; do
 done
 echo 'left_out : it is an example' >"$scratch/excluded.txt"
 torture --compilers gcc --levels 0 --excluded "$scratch/excluded.txt"
-check "the closing line counts what passed, failed and was skipped" closing "2 passed, 11 failed, 4 skipped"
+check "the closing line counts what passed, failed and was skipped" closing "2 passed, 12 failed, 4 skipped"
 check "the exit status is 1 when something failed" [ "$status" = 1 ]
 printf '%s\n' "$verdicts" >"$scratch/verdicts"
 while IFS='|' read -r name body list message; do
@@ -93,7 +94,7 @@ check "a failure comes with the commands to reproduce it" line failed "box-cc --
 
 cp "$build/torture/failed.txt" "$scratch/again.txt"
 torture --compilers gcc --levels 0 --list "$scratch/again.txt" --keep
-check "failed.txt is a list for --list" closing "0 passed, 11 failed, 0 skipped"
+check "failed.txt is a list for --list" closing "0 passed, 12 failed, 0 skipped"
 check "--keep keeps the programs of failures" [ -x "$build/torture/kept/status-gcc-O0.lfi" ]
 
 # ---- The cache of native results ----
