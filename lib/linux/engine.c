@@ -7,9 +7,6 @@
 #include "linux.h"
 #include "options.h"
 
-/* Numbers of processes start here, so that none is 0 or 1. */
-enum { FIRST_PID = 100 };
-
 static int
 take_wd(struct LFILinuxEngine *engine, const char *wd)
 {
@@ -48,7 +45,6 @@ lfi_linux_new_sized(struct LFIEngine *core, const struct LFILinuxOptions *opts, 
 		return NULL;
 	}
 	engine->engine = core;
-	atomic_init(&engine->next_pid, FIRST_PID);
 	if (options_take(&engine->opts, sizeof engine->opts, opts, size, "LFILinuxOptions") < 0 ||
 	    check_options(&engine->opts) < 0)
 		goto free_engine;

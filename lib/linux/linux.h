@@ -29,8 +29,8 @@ struct LFILinuxEngine {
 	struct LFIEngine *engine;
 	struct LFILinuxOptions opts; /* dir_maps and wd are not used from here */
 	struct MountTable mounts;
-	char *wd; /* normalised */
-	_Atomic int next_pid;
+	char *wd;              /* normalised */
+	_Atomic unsigned made; /* processes, ever */
 	_Atomic unsigned procs;
 };
 
@@ -64,7 +64,7 @@ struct LFILinuxProc {
 	pthread_cond_t changed;                         /* (lock) a thread left */
 	struct LFILinuxThread *threads;                 /* (lock) */
 	unsigned live;                                  /* (lock) threads that may run sandboxed code */
-	unsigned next_tid;                              /* (lock) */
+	unsigned made;                                  /* (lock) threads, ever */
 	bool has_zombie;                                /* (lock) */
 	pthread_t zombie;                               /* (lock) a host thread that left and is not joined */
 	char *cwd;                                      /* (lock) normalised */

@@ -26,6 +26,12 @@
 /* A program is at most as large as a sandbox. */
 static const off_t file_max = (off_t) 1 << 32;
 
+/*
+ * Numbers of processes start above 1 and lie so far apart that threads find room; with those of threads they stay below
+ * 2^30, where Linux's futexes end.
+ */
+enum { FIRST_PID = 100, PIDS = 1000000 };
+
 /* ---- Making ---- */
 
 /* The program's descriptor `guest` becomes a duplicate of the host's. */
@@ -82,7 +88,7 @@ lfi_proc_new(struct LFILinuxEngine *engine)
 	proc->verbose = engine->opts.verbose;
 	proc->end_event = -1;
 	atomic_init(&proc->umask, 022);
-	proc->pid = atomic_fetch_add(&engine->next_pid, LINUX_THREADS_MAX);
+	proc->pid = FIRST_PID + (int) (atomic_fetch_add(&engine->made, 1) % PIDS) * LINUX_THREADS_MAX;
 	proc->cwd = strdup(engine->wd);
 	if (!proc->cwd) {
 		error_set(LFI_ERR_NOMEM, "no memory for a process");

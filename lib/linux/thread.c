@@ -19,7 +19,7 @@
 #include "guest.h"
 #include "sys.h"
 
-enum { HOST_STACK = 512 * 1024 };
+enum { HOST_STACK = 512 * 1024, TIDS = 1 << 29 };
 
 /* ---- Objects ---- */
 
@@ -42,7 +42,7 @@ enlist(struct LFILinuxThread *thread)
 	for (struct LFILinuxThread *other = proc->threads; other; other = other->next)
 		count++;
 	if (count < LINUX_THREADS_MAX) {
-		thread->tid = proc->pid + (int) proc->next_tid++;
+		thread->tid = proc->pid + (int) (proc->made++ % TIDS);
 		thread->next = proc->threads;
 		proc->threads = thread;
 	}

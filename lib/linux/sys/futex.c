@@ -27,7 +27,7 @@ wait_on(struct LFILinuxThread *thread, uint32_t *word, const uint64_t *args, int
 {
 	bool bitset = (operation & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
 	bool realtime = operation & FUTEX_CLOCK_REALTIME;
-	struct timespec time, deadline;
+	struct timespec time = {0, 0}, deadline = {0, 0};
 
 	if (args[3] && copy_in(thread, &time, args[3], sizeof time) < 0)
 		return -EFAULT;
