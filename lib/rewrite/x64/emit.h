@@ -21,6 +21,7 @@ struct GroupFacts {
 	bool uses_r11;
 	bool clobbers_rcx; /* as callers that know the function's body see it */
 	bool saves_rcx;
+	bool uses_reserved[2]; /* r14, r15, otherwise than by push and pop */
 };
 
 struct Emit {

@@ -43,11 +43,15 @@ renaming_of(struct Unit *unit, struct Renaming *all, const struct Statement *st)
 	return &all[unit->functions[st->function].group];
 }
 
+/* Saving and restoring alone is no use: it stays as it is. */
 static void
-note_uses(struct Renaming *renaming, struct Str text)
+note_uses(struct Renaming *renaming, const struct Statement *st)
 {
+	struct Str text = st->args;
+
 	for (int i = 0; i < 2; i++)
-		renaming->uses[i] |= str_find(text, reserved[i]) >= 0;
+		if (st->kind == ST_INSTRUCTION && !str_starts(text, "push") && !str_starts(text, "pop"))
+			renaming->uses[i] |= str_find(text, reserved[i]) >= 0;
 	for (int i = 0; i < SPARES; i++)
 		for (int k = 0; k < 5 && spares[i].mentions[k]; k++)
 			renaming->taken[i] |= str_find(text, spares[i].mentions[k]) >= 0;
@@ -124,7 +128,7 @@ rename_reserved(struct Unit *unit)
 
 	for (size_t i = 0; i < source->count; i++)
 		if ((renaming = renaming_of(unit, all, &source->statements[i])))
-			note_uses(renaming, source->statements[i].args);
+			note_uses(renaming, &source->statements[i]);
 	for (size_t i = 0; i < unit->function_count; i++)
 		choose(&all[i]);
 	for (size_t i = 0; i < source->count; i++)

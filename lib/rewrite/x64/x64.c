@@ -104,10 +104,21 @@ is_context_access(const struct Insn *insn)
 	    !mem->has_index && str_int(mem->disp, &disp) && disp == 16;
 }
 
+/* A function that does nothing with r14 but save and restore it may as well not restore it. */
+static bool
+is_idle_save(struct Emit *e, const struct Insn *insn)
+{
+	const struct Operand *op = &insn->op[0];
+
+	return insn->count == 1 && (insn->row->class == INSN_PUSH || insn->row->class == INSN_POP) && op->kind == OP_REG &&
+	    op->reg.kind == REG_GPR && op->reg.size == 8 && op->reg.number >= R14 &&
+	    !emit_facts(e, insn->st)->uses_reserved[op->reg.number - R14];
+}
+
 static bool
 check_reserved(struct Emit *e, const struct Insn *insn)
 {
-	if (is_context_access(insn))
+	if (is_context_access(insn) || is_idle_save(e, insn))
 		return true;
 	for (int i = 0; i < insn->count; i++)
 		for (int reg = R14; reg <= R15; reg++)
@@ -306,6 +317,9 @@ rewrite_instruction(struct Emit *e, size_t index)
 		e->stash = text;
 		return;
 	}
+	if (insn.row->class == INSN_POP && is_idle_save(e, &insn) &&
+	    !insn_parse(e->unit, index, STR("leaq 8(%rsp), %rsp"), &insn))
+		return;
 	if (!rewrite_special_move(e, &insn))
 		rewrite_class(e, &insn);
 }
@@ -461,6 +475,10 @@ note_facts(struct Emit *e, size_t index, const struct InsnRow *row, struct Str o
 
 	if (str_find(operands, "%r11") >= 0 && !is_runtime_call(e, index, row))
 		facts->uses_r11 = true;
+	if (row->class != INSN_PUSH && row->class != INSN_POP) {
+		facts->uses_reserved[0] |= str_find(operands, "%r14") >= 0;
+		facts->uses_reserved[1] |= str_find(operands, "%r15") >= 0;
+	}
 	if (row->class == INSN_PUSH && str_is(operands, "%rcx"))
 		facts->saves_rcx = true;
 	if ((row->flags & LOADS) && (str_ends(operands, ",%ecx") || str_ends(operands, ", %ecx") ||

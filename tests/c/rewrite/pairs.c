@@ -128,6 +128,8 @@ static const struct Row rows[] = {
 	{"reading rsp is free", "movq %rsp, %rax", "movq %rsp, %rax\n", {0}},
 	{"comparing rsp is free", "cmpq %rax, %rsp", "cmpq %rax, %rsp\n", {0}},
 
+	{"saving r14 alone is idle", "pushq %r14\npopq %r14\ncall abort", "pushq %r14\nleaq 8(%rsp), %rsp\ncall abort\n", {0}},
+
 	/* Strings. */
 	{"stos", "rep stosq", LOCK "movl %edi, %edi\nleaq (%r14,%rdi), %rdi\nrep stosq\n" UNLOCK, {0}},
 	{"movs, rep on its own", "rep; movsb", LOCK "movl %edi, %edi\nleaq (%r14,%rdi), %rdi\n"
