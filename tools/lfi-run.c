@@ -57,13 +57,14 @@ static void fail(int status, const char *format, ...) __attribute__((format(prin
 static void
 fail(int status, const char *format, ...)
 {
+	char message[1024];
 	va_list args;
 
-	fprintf(stderr, "lfi-run: ");
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	/* The analyser does not see va_start where it inlines this. NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
+	vsnprintf(message, sizeof message, format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "lfi-run: %s\n", message);
 	exit(status);
 }
 

@@ -276,6 +276,13 @@ place_look_up(struct LFILinuxThread *thread, const char *cwd, const char *path, 
 	return 0;
 }
 
+/* A normalised path, which is shorter than PATH_MAX. */
+static void
+copy_path(char out[PATH_MAX], const char *path)
+{
+	memcpy(out, path, strlen(path) + 1);
+}
+
 /* The directory that a relative path starts from. */
 static int
 base_directory(struct LFILinuxThread *thread, int64_t dirfd, char out[PATH_MAX])
@@ -286,7 +293,7 @@ base_directory(struct LFILinuxThread *thread, int64_t dirfd, char out[PATH_MAX])
 
 	if ((int) dirfd == PLACE_CWD) {
 		pthread_mutex_lock(&proc->lock);
-		strcpy(out, proc->cwd);
+		copy_path(out, proc->cwd);
 		pthread_mutex_unlock(&proc->lock);
 		return 0;
 	}
@@ -294,7 +301,7 @@ base_directory(struct LFILinuxThread *thread, int64_t dirfd, char out[PATH_MAX])
 	if (!file)
 		return -EBADF;
 	if (file->path)
-		strcpy(out, file->path);
+		copy_path(out, file->path);
 	else
 		result = -ENOTDIR;
 	file_put(file);
@@ -310,7 +317,7 @@ place_take(struct LFILinuxThread *thread, int64_t dirfd, uint64_t path, struct P
 
 	if (length < 0)
 		return (int) length;
-	strcpy(base, "/");
+	copy_path(base, "/");
 	if (given[0] != '/') {
 		result = base_directory(thread, dirfd, base);
 		if (result < 0)
@@ -387,7 +394,7 @@ int
 place_parent(const struct Place *place, char name[NAME_MAX + 1])
 {
 	char parent[PATH_MAX];
-	const char *slash;
+	const char *slash, *last;
 	size_t length;
 
 	if (!place->mount)
@@ -398,6 +405,8 @@ place_parent(const struct Place *place, char name[NAME_MAX + 1])
 	length = slash ? (size_t) (slash - place->rest) : 0;
 	memcpy(parent, place->rest, length);
 	parent[length] = 0;
-	strcpy(name, slash ? slash + 1 : place->rest);
+	/* A component of a normalised path: at most NAME_MAX bytes. */
+	last = slash ? slash + 1 : place->rest;
+	memcpy(name, last, strlen(last) + 1);
 	return open_below(place->mount->host, length ? parent : ".", O_PATH | O_DIRECTORY, 0);
 }
