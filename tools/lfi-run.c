@@ -61,7 +61,7 @@ fail(int status, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	/* The analyser does not see va_start where it inlines this. NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
+	/* The analyser loses va_start here. NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
 	vsnprintf(message, sizeof message, format, args);
 	va_end(args);
 	fprintf(stderr, "lfi-run: %s\n", message);
