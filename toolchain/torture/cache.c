@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * Native results of earlier runs: a text file of lines `key out err [why it is skipped]`, read at the start and appended to. A key stands for
- * all that the result depends on (program, compiler, options, libc), so that lines never become wrong, only useless.
+ * Native results of earlier runs: a text file of lines `key out err [why it is skipped]`, read at the start and
+ * appended to. A key stands for all that the result depends on (program, compiler, options, libc), so that lines never
+ * become wrong, only useless.
  */
 #include "torture.h"
 
@@ -19,14 +20,16 @@ struct entry {
 	struct entry *next;
 };
 
-static struct entry *table[1 << 14];
+#define TABLE_SIZE (1u << 14)
+
+static struct entry *table[TABLE_SIZE];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int file = -1;
 
 static struct entry **
 bucket(uint64_t key)
 {
-	return &table[key % (sizeof table / sizeof *table)];
+	return &table[key % TABLE_SIZE];
 }
 
 static void
@@ -34,19 +37,20 @@ enter(uint64_t key, struct native native)
 {
 	struct entry *entry = must(malloc(sizeof *entry));
 
-	*entry = (struct entry){ key, native, *bucket(key) };
+	*entry = (struct entry){key, native, *bucket(key)};
 	*bucket(key) = entry;
 }
 
 static void
 line_read(const char *line)
 {
-	struct native native = { 0 };
+	struct native native = {0};
 	uint64_t key;
 	int end = -1;
 
-	// A line that an interrupted run cut short says nothing.
-	if (sscanf(line, "%" SCNx64 " %" SCNx64 " %" SCNx64 " ;%n", &key, &native.out, &native.err, &end) != 3 || end < 0)
+	/* A line that an interrupted run cut short says nothing. */
+	if (sscanf(line, "%" SCNx64 " %" SCNx64 " %" SCNx64 " ;%n", &key, &native.out, &native.err, &end) != 3 ||
+	    end < 0)
 		return;
 	if (line[end])
 		native.skip = must(strdup(line + end));
@@ -57,7 +61,7 @@ void
 cache_open(const char *path)
 {
 	char *contents = file_read(path, NULL);
-	struct words lines = { 0 };
+	struct words lines = {0};
 
 	if (contents)
 		words_split(&lines, contents, "\n");
@@ -87,7 +91,8 @@ cache_find(uint64_t key, struct native *native)
 void
 cache_add(uint64_t key, const struct native *native)
 {
-	char *line = text("%" PRIx64 " %" PRIx64 " %" PRIx64 " ;%s\n", key, native->out, native->err, native->skip ? native->skip : "");
+	char *line = text("%" PRIx64 " %" PRIx64 " %" PRIx64 " ;%s\n", key, native->out, native->err,
+	    native->skip ? native->skip : "");
 	ssize_t done;
 
 	pthread_mutex_lock(&lock);

@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * One child process with a time limit, its output in files. Each leads a process group of its own, so that a compiler driver's
- * own children end with it; the group is killed before its leader is reaped, while the number still means us. One child at a time for each
- * worker thread; children_stop may come from any thread.
+ * One child process with a time limit, its output in files. Each leads a process group of its own, so that a compiler
+ * driver's own children end with it; the group is killed before its leader is reaped, while the number still means us.
+ * One child at a time for each worker thread; children_stop may come from any thread.
  */
 #include "torture.h"
 
@@ -47,11 +47,11 @@ children_stopped(void)
 	return is;
 }
 
-// In the child: only calls that are allowed between fork and exec of a program with threads.
+/* In the child: only calls that are allowed between fork and exec of a program with threads. */
 static _Noreturn void
 child_exec(const struct child *child, char *const *argv, char *const *envp)
 {
-	struct rlimit no_core = { 0, 0 }, files = { FILE_LIMIT, FILE_LIMIT };
+	struct rlimit no_core = {0, 0}, files = {FILE_LIMIT, FILE_LIMIT};
 	sigset_t none;
 	int in, out, err;
 
@@ -65,20 +65,20 @@ child_exec(const struct child *child, char *const *argv, char *const *envp)
 	in = open("/dev/null", O_RDONLY);
 	out = open(child->out, O_WRONLY | O_CREAT | O_TRUNC, 0666);
 	err = open(child->err, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
-	if (in >= 0 && out >= 0 && err >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2
-		&& (!child->directory || chdir(child->directory) == 0)) {
+	if (in >= 0 && out >= 0 && err >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2 &&
+	    (!child->directory || chdir(child->directory) == 0)) {
 		close_range(3, ~0u, 0);
 		execvpe(argv[0], argv, envp);
 	}
 	_exit(127);
 }
 
-// Waits until the leader has ended, without reaping it; false when the time was over first.
+/* Waits until the leader has ended, without reaping it; false when the time was over first. */
 static bool
 wait_end(pid_t pid, int limit_ms)
 {
 	int fd = (int) syscall(SYS_pidfd_open, pid, 0), ready;
-	struct pollfd poller = { .fd = fd, .events = POLLIN };
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
 
 	if (fd < 0)
 		die("pidfd_open: %s", strerror(errno));
@@ -89,7 +89,7 @@ wait_end(pid_t pid, int limit_ms)
 	return ready > 0;
 }
 
-// Enters the child in the table, under the same lock as children_stop reads it; -1 when stopped or not started.
+/* Enters the child in the table, under the same lock as children_stop reads it; -1 when stopped or not started. */
 static int
 child_start(const struct child *child, char *const *argv, char *const *envp, pid_t *pid)
 {
@@ -133,14 +133,14 @@ struct outcome
 child_run(const struct child *child, const struct words *command)
 {
 	extern char **environ;
-	struct words env = { 0 };
+	struct words env = {0};
 	char *temporary = text("TMPDIR=%s", child->temporary ? child->temporary : "/tmp");
 	pid_t pid;
 	int slot, status;
 	bool ended;
 
 	words_add(&env, temporary);
-	words_add(&env, "LC_ALL=C"); // messages are matched
+	words_add(&env, "LC_ALL=C"); /* messages are matched */
 	for (char **e = environ; *e; e++) {
 		if (strncmp(*e, "TMPDIR=", 7) != 0 && strncmp(*e, "LC_ALL=", 7) != 0)
 			words_add(&env, *e);
@@ -149,16 +149,16 @@ child_run(const struct child *child, const struct words *command)
 	slot = child_start(child, command->word, env.word, &pid);
 	words_free(&env);
 	if (slot < 0)
-		return (struct outcome){ OUTCOME_INTERRUPTED, 0 };
+		return (struct outcome){OUTCOME_INTERRUPTED, 0};
 	ended = wait_end(pid, child->limit_ms);
 	status = child_end(slot, pid);
 	if (children_stopped())
-		return (struct outcome){ OUTCOME_INTERRUPTED, 0 };
+		return (struct outcome){OUTCOME_INTERRUPTED, 0};
 	if (!ended)
-		return (struct outcome){ OUTCOME_TIMEOUT, child->limit_ms };
+		return (struct outcome){OUTCOME_TIMEOUT, child->limit_ms};
 	if (WIFSIGNALED(status))
-		return (struct outcome){ OUTCOME_SIGNAL, WTERMSIG(status) };
-	return (struct outcome){ OUTCOME_EXIT, WEXITSTATUS(status) };
+		return (struct outcome){OUTCOME_SIGNAL, WTERMSIG(status)};
+	return (struct outcome){OUTCOME_EXIT, WEXITSTATUS(status)};
 }
 
 char *

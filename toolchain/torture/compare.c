@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * One combination (program, compiler, level) from source to verdict: natively, unless the result of an earlier run is known, then for
- * the sandbox, with a reason for each way in which the two can differ. Called by the worker threads of main.c.
+ * One combination (program, compiler, level) from source to verdict: natively, unless the result of an earlier run is
+ * known, then for the sandbox, with a reason for each way in which the two can differ. Called by the worker threads of
+ * main.c.
  */
 #include "torture.h"
 
@@ -17,23 +18,23 @@
 #define DETAIL_SHOWN 200
 
 const char *const verdict_names[VERDICTS] = {
-	[PASSED] = "passed",
-	[EXCLUDED] = "excluded",
-	[SKIPPED] = "skipped",
-	[REWRITER_ERROR] = "rewriter error",
-	[ASSEMBLER_ERROR] = "assembler error",
-	[LINK_ERROR] = "link error",
-	[COMPILER_ERROR] = "compiler error",
-	[VERIFY_REFUSAL] = "verifier refusal",
-	[LOAD_ERROR] = "load error",
-	[FAULT] = "fault in the sandbox",
-	[TIME_LIMIT] = "time limit",
-	[RUNNER_CRASH] = "lfi-run ended by a signal",
-	[WRONG_STATUS] = "wrong exit status",
-	[WRONG_OUTPUT] = "wrong output",
+    [PASSED] = "passed",
+    [EXCLUDED] = "excluded",
+    [SKIPPED] = "skipped",
+    [REWRITER_ERROR] = "rewriter error",
+    [ASSEMBLER_ERROR] = "assembler error",
+    [LINK_ERROR] = "link error",
+    [COMPILER_ERROR] = "compiler error",
+    [VERIFY_REFUSAL] = "verifier refusal",
+    [LOAD_ERROR] = "load error",
+    [FAULT] = "fault in the sandbox",
+    [TIME_LIMIT] = "time limit",
+    [RUNNER_CRASH] = "lfi-run ended by a signal",
+    [WRONG_STATUS] = "wrong exit status",
+    [WRONG_OUTPUT] = "wrong output",
 };
 
-// The files of one worker thread.
+/* The files of one worker thread. */
 struct place {
 	char *native, *box, *out, *err, *directory, *temporary;
 };
@@ -64,9 +65,9 @@ place_free(struct place *place)
 	free(place->temporary);
 }
 
-// ---- Messages ----
+/* ---- Messages ---- */
 
-// Takes a path out of a line, with what joins it to what follows.
+/* Takes a path out of a line, with what joins it to what follows. */
 static void
 cut_out(char *line, const char *path)
 {
@@ -80,11 +81,15 @@ cut_out(char *line, const char *path)
 	}
 }
 
-// What of `messages` says most: the first line with one of these signs and the one below it, where compilers and rewriter show the construct.
+/*
+ * What of `messages` says most: the first line with one of these signs and the one below it, where compilers and
+ * rewriter show the construct.
+ */
 static char *
 telling_line(const char *messages, const struct place *place, const char *suite)
 {
-	static const char *const signs[] = { "undefined reference", "undefined symbol", "rror: ", "lfi-run: ", "internal compiler error", "" };
+	static const char *const signs[] = {
+	    "undefined reference", "undefined symbol", "rror: ", "lfi-run: ", "internal compiler error", ""};
 	const char *found = NULL, *end;
 	char *line, *in;
 
@@ -119,15 +124,15 @@ compile_verdict(const char *messages)
 {
 	if (says(messages, " (assembly):") || says(messages, "sandbox") || says(messages, "confine"))
 		return REWRITER_ERROR;
-	if (says(messages, "undefined reference") || says(messages, "undefined symbol") || says(messages, "multiple definition")
-		|| says(messages, "duplicate symbol") || says(messages, "ld: "))
+	if (says(messages, "undefined reference") || says(messages, "undefined symbol") ||
+	    says(messages, "multiple definition") || says(messages, "duplicate symbol") || says(messages, "ld: "))
 		return LINK_ERROR;
 	if (says(messages, "Assembler messages") || says(messages, "as: "))
 		return ASSEMBLER_ERROR;
 	return COMPILER_ERROR;
 }
 
-// lfi-run speaks on the error output, with its name in front.
+/* lfi-run speaks on the error output, with its name in front. */
 static enum verdict
 run_verdict(const char *messages)
 {
@@ -140,7 +145,7 @@ run_verdict(const char *messages)
 	return LOAD_ERROR;
 }
 
-// ---- Native ----
+/* ---- Native ---- */
 
 static bool
 is_clang(const char *compiler)
@@ -148,7 +153,7 @@ is_clang(const char *compiler)
 	return strncmp(compiler, "clang", 5) == 0;
 }
 
-// Options that both sides get. New versions of clang make errors of what old C allows.
+/* Options that both sides get. New versions of clang make errors of what old C allows. */
 static void
 option_words(const struct setup *setup, const struct combination *c, struct words *w)
 {
@@ -158,15 +163,17 @@ option_words(const struct setup *setup, const struct combination *c, struct word
 	free(level);
 	words_append(w, &setup->options);
 	if (is_clang(c->compiler))
-		words_split(w, "-Wno-implicit-int -Wno-implicit-function-declaration -Wno-int-conversion -Wno-return-type "
-					   "-Wno-incompatible-function-pointer-types", " ");
+		words_split(w,
+		    "-Wno-implicit-int -Wno-implicit-function-declaration -Wno-int-conversion -Wno-return-type "
+		    "-Wno-incompatible-function-pointer-types",
+		    " ");
 	for (size_t i = 0; i < c->program->options.n; i++) {
 		if (!is_clang(c->compiler) || !option_unknown_to_clang(c->program->options.word[i]))
 			words_add(w, c->program->options.word[i]);
 	}
 }
 
-// OPTIONS SOURCES -o OUTPUT LIBRARIES
+/* OPTIONS SOURCES -o OUTPUT LIBRARIES */
 static void
 compile_words(const struct setup *setup, struct words *command, const struct combination *c, const char *output)
 {
@@ -177,7 +184,7 @@ compile_words(const struct setup *setup, struct words *command, const struct com
 	words_add(command, "-lm");
 }
 
-// An option and a path after it, which may hold spaces.
+/* An option and a path after it, which may hold spaces. */
 static void
 add_path(struct words *w, const char *option, const char *form, const char *directory)
 {
@@ -188,11 +195,11 @@ add_path(struct words *w, const char *option, const char *form, const char *dire
 	free(path);
 }
 
-// The compiler alone, or with all that points it at a native musl instead of the system's libc.
+/* The compiler alone, or with all that points it at a native musl instead of the system's libc. */
 static void
 native_first_words(const struct setup *setup, const char *compiler, struct words *w)
 {
-	struct words form = { 0 };
+	struct words form = {0};
 
 	words_split(&form, setup->native ? setup->native : "%c", " ");
 	for (size_t i = 0; i < form.n; i++)
@@ -212,7 +219,7 @@ native_first_words(const struct setup *setup, const char *compiler, struct words
 static struct words
 native_compile_words(const struct setup *setup, const struct combination *c, const char *output)
 {
-	struct words command = { 0 };
+	struct words command = {0};
 
 	native_first_words(setup, c->compiler, &command);
 	compile_words(setup, &command, c, output);
@@ -265,12 +272,19 @@ clear_files(const struct combination *c, const struct place *place)
 	free(command);
 }
 
-// Runs the native program, a second time where it printed something: what differs between those two cannot be compared. Returns the outcome in words.
+/*
+ * Runs the native program, a second time where it printed something: what differs between those two cannot be compared.
+ * Returns the outcome in words.
+ */
 static char *
 native_run(const struct combination *c, const struct place *place, struct native *native, struct outcome *outcome)
 {
-	struct child program = { .directory = place->directory, .out = place->out, .err = place->err, .limit_ms = NATIVE_LIMIT_MS, .program = true };
-	struct words run = { 0 };
+	struct child program = {.directory = place->directory,
+	    .out = place->out,
+	    .err = place->err,
+	    .limit_ms = NATIVE_LIMIT_MS,
+	    .program = true};
+	struct words run = {0};
 	char *why;
 
 	words_add(&run, place->native);
@@ -289,16 +303,17 @@ native_run(const struct combination *c, const struct place *place, struct native
 	return why;
 }
 
-// False when interrupted.
+/* False when interrupted. */
 static bool
 native_make(const struct setup *setup, const struct combination *c, const struct place *place, struct native *native)
 {
 	struct words command = native_compile_words(setup, c, place->native);
-	struct child compile = { .temporary = place->temporary, .out = place->out, .err = place->err, .limit_ms = COMPILE_LIMIT_MS };
+	struct child compile = {
+	    .temporary = place->temporary, .out = place->out, .err = place->err, .limit_ms = COMPILE_LIMIT_MS};
 	struct outcome outcome = child_run(&compile, &command);
 	char *messages, *why;
 
-	*native = (struct native){ 0 };
+	*native = (struct native){0};
 	if (outcome.kind == OUTCOME_EXIT && outcome.code == 0) {
 		why = native_run(c, place, native, &outcome);
 	} else {
@@ -312,12 +327,12 @@ native_make(const struct setup *setup, const struct combination *c, const struct
 	return outcome.kind != OUTCOME_INTERRUPTED;
 }
 
-// ---- Sandboxed ----
+/* ---- Sandboxed ---- */
 
 static struct words
 box_compile_words(const struct setup *setup, const struct combination *c, const char *output)
 {
-	struct words command = { 0 };
+	struct words command = {0};
 	char *which = text("--lfi-compiler=%s", c->compiler);
 
 	words_append(&command, &setup->lfi_cc);
@@ -330,7 +345,7 @@ box_compile_words(const struct setup *setup, const struct combination *c, const 
 static struct words
 box_run_words(const struct setup *setup, const struct combination *c, const struct place *place, const char *program)
 {
-	struct words run = { 0 };
+	struct words run = {0};
 	char *mapping = text("/tmp=%s", place ? place->directory : "/tmp");
 
 	words_append(&run, &setup->lfi_run);
@@ -346,7 +361,8 @@ box_run_words(const struct setup *setup, const struct combination *c, const stru
 static char *
 reproduce_text(const struct setup *setup, const struct combination *c)
 {
-	struct words compile = box_compile_words(setup, c, "/tmp/t.lfi"), run = box_run_words(setup, c, NULL, "/tmp/t.lfi");
+	struct words compile = box_compile_words(setup, c, "/tmp/t.lfi"),
+		     run = box_run_words(setup, c, NULL, "/tmp/t.lfi");
 	char *first = words_shell(&compile), *second = words_shell(&run), *both = text("%s && %s", first, second);
 
 	free(first);
@@ -359,13 +375,15 @@ reproduce_text(const struct setup *setup, const struct combination *c)
 static struct result
 failure(const struct setup *setup, const struct combination *c, enum verdict verdict, char *detail)
 {
-	return (struct result){ verdict, detail, reproduce_text(setup, c) };
+	return (struct result){verdict, detail, reproduce_text(setup, c)};
 }
 
 static struct result
-compile_failure(const struct setup *setup, const struct combination *c, const struct place *place, struct outcome outcome)
+compile_failure(
+    const struct setup *setup, const struct combination *c, const struct place *place, struct outcome outcome)
 {
-	char *messages = must(file_read(place->err, NULL)), *why = outcome_text(outcome), *line = telling_line(messages, place, setup->suite);
+	char *messages = must(file_read(place->err, NULL)), *why = outcome_text(outcome),
+	     *line = telling_line(messages, place, setup->suite);
 	enum verdict verdict = outcome.kind == OUTCOME_TIMEOUT ? TIME_LIMIT : compile_verdict(messages);
 	struct result result = failure(setup, c, verdict, text("lfi-cc: %s: %s", why, line));
 
@@ -378,8 +396,11 @@ compile_failure(const struct setup *setup, const struct combination *c, const st
 static struct result
 run_failure(const struct setup *setup, const struct combination *c, const struct place *place, struct outcome outcome)
 {
-	char *messages = must(file_read(place->err, NULL)), *why = outcome_text(outcome), *line = telling_line(messages, place, setup->suite);
-	enum verdict verdict = outcome.kind == OUTCOME_TIMEOUT ? TIME_LIMIT : outcome.kind == OUTCOME_SIGNAL ? RUNNER_CRASH : run_verdict(messages);
+	char *messages = must(file_read(place->err, NULL)), *why = outcome_text(outcome),
+	     *line = telling_line(messages, place, setup->suite);
+	enum verdict verdict = outcome.kind == OUTCOME_TIMEOUT  ? TIME_LIMIT
+			       : outcome.kind == OUTCOME_SIGNAL ? RUNNER_CRASH
+								: run_verdict(messages);
 	struct result result = failure(setup, c, verdict, text("%s%s%s", why, *line ? ": " : "", line));
 
 	free(messages);
@@ -389,7 +410,8 @@ run_failure(const struct setup *setup, const struct combination *c, const struct
 }
 
 static struct result
-output_compare(const struct setup *setup, const struct combination *c, const struct place *place, const struct native *native)
+output_compare(
+    const struct setup *setup, const struct combination *c, const struct place *place, const struct native *native)
 {
 	bool varies = !native->out && !native->err;
 	bool out = varies || file_hash(place->out) == native->out, err = varies || file_hash(place->err) == native->err;
@@ -398,7 +420,7 @@ output_compare(const struct setup *setup, const struct combination *c, const str
 	char *contents, *line;
 
 	if (out && err)
-		return (struct result){ .verdict = PASSED };
+		return (struct result){.verdict = PASSED};
 	contents = must(file_read(out ? place->err : place->out, NULL));
 	line = telling_line(contents, place, setup->suite);
 	result = failure(setup, c, WRONG_OUTPUT, text("%s differs, now: %s", which, line));
@@ -408,11 +430,18 @@ output_compare(const struct setup *setup, const struct combination *c, const str
 }
 
 static struct result
-box_compare(const struct setup *setup, const struct combination *c, const struct place *place, const struct native *native)
+box_compare(
+    const struct setup *setup, const struct combination *c, const struct place *place, const struct native *native)
 {
-	struct words command = box_compile_words(setup, c, place->box), run = box_run_words(setup, c, place, place->box);
-	struct child compile = { .temporary = place->temporary, .out = place->out, .err = place->err, .limit_ms = COMPILE_LIMIT_MS };
-	struct child program = { .directory = place->directory, .out = place->out, .err = place->err, .limit_ms = setup->limit_ms, .program = true };
+	struct words command = box_compile_words(setup, c, place->box),
+		     run = box_run_words(setup, c, place, place->box);
+	struct child compile = {
+	    .temporary = place->temporary, .out = place->out, .err = place->err, .limit_ms = COMPILE_LIMIT_MS};
+	struct child program = {.directory = place->directory,
+	    .out = place->out,
+	    .err = place->err,
+	    .limit_ms = setup->limit_ms,
+	    .program = true};
 	struct outcome outcome = child_run(&compile, &command);
 	struct result result;
 
@@ -431,7 +460,7 @@ box_compare(const struct setup *setup, const struct combination *c, const struct
 	return result;
 }
 
-// Keeps the program of a failed combination as NAME-COMPILER-OLEVEL.lfi.
+/* Keeps the program of a failed combination as NAME-COMPILER-OLEVEL.lfi. */
 static void
 keep(const struct setup *setup, const struct combination *c, const struct place *place)
 {
@@ -453,11 +482,11 @@ combination_run(const struct setup *setup, const struct combination *c, int work
 {
 	struct place place;
 	struct native native;
-	struct result result = { .verdict = SKIPPED };
+	struct result result = {.verdict = SKIPPED};
 	uint64_t key;
 
 	if (c->excluded)
-		return (struct result){ EXCLUDED, must(strdup(c->excluded)), NULL };
+		return (struct result){EXCLUDED, must(strdup(c->excluded)), NULL};
 	place_make(&place, setup->work, worker);
 	key = native_key(setup, c);
 	if (!cache_find(key, &native) && native_make(setup, c, &place, &native))

@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * The torture runner: reads its options, chooses the combinations, has worker threads run them, and reports. Started by torture.sh, which fetches the suite.
- * Its exit status is 0 when nothing failed, 1 when something did, 2 when it could not run.
+ * The torture runner: reads its options, chooses the combinations, has worker threads run them, and reports. Started by
+ * torture.sh, which fetches the suite. Its exit status is 0 when nothing failed, 1 when something did, 2 when it could
+ * not run.
  */
 #include "torture.h"
 
@@ -21,10 +22,10 @@
 
 static struct options {
 	const char *build, *suite, *excluded, *list, *compilers, *levels, *lfi_cc, *lfi_run, *native, *extra;
-	long sample; // 0: all
-	int jobs, limit; // limit in seconds
+	long sample;     /* 0: all */
+	int jobs, limit; /* limit in seconds */
 	bool keep;
-} options = { .compilers = "gcc,clang", .levels = "0,2,3", .jobs = 2, .limit = 40 };
+} options = {.compilers = "gcc,clang", .levels = "0,2,3", .jobs = 2, .limit = 40};
 
 static struct programs programs;
 static struct words compilers, levels;
@@ -32,34 +33,38 @@ static struct combination *combinations;
 static struct result *results;
 static size_t n_combinations;
 static struct setup setup;
-static char *folder; // BUILD/torture
+static char *folder; /* BUILD/torture */
 static atomic_size_t next, done;
 
-// ---- Options ----
+/* ---- Options ---- */
 
 static void
 usage(void)
 {
-	fputs("usage: torture.sh --build BUILD [--sample N | --all] [--jobs N] [--compilers gcc,clang] [--levels 0,2,3]\n"
-		  "                  [--list FILE] [--keep]\n"
-		  "\n"
-		  "Compiles the programs of gcc.c-torture/execute with BUILD/bin/lfi-cc, runs them in BUILD/bin/lfi-run, and compares\n"
-		  "exit status and output with the same programs compiled natively.\n"
-		  "\n"
-		  "  --sample N          N combinations of program, compiler and level, spread over all of them\n"
-		  "  --all               all of them (default)\n"
-		  "  --jobs N            so many at a time (default 2)\n"
-		  "  --compilers, --levels  those with which each program is compiled\n"
-		  "  --options TEXT      further options for the compiler, such as -march=x86-64-v3\n"
-		  "  --list FILE         only those that FILE names, one `PROGRAM [COMPILER [-OLEVEL]]` a line; failed.txt is such a file\n"
-		  "  --keep              keep the compiled programs of failures in BUILD/torture/kept\n"
-		  "  --limit SECONDS     time limit of a sandboxed run (default 40; native runs have 10)\n"
-		  "  --suite DIR         programs of this folder instead of those of Debian's gcc-12-source\n"
-		  "  --lfi-cc CMD, --lfi-run CMD   commands in place of BUILD/bin/lfi-cc and lfi-run\n"
-		  "  --native CMD        native compiler command, %c in it stands for the compiler's name\n"
-		  "\n"
-		  "Results are in BUILD/torture: failed.txt, skipped.txt; native-cache keeps native results for the next run.\n",
-		stderr);
+	fputs(
+	    "usage: torture.sh --build BUILD [--sample N | --all] [--jobs N] [--compilers gcc,clang] [--levels 0,2,3]\n"
+	    "                  [--list FILE] [--keep]\n"
+	    "\n"
+	    "Compiles the programs of gcc.c-torture/execute with BUILD/bin/lfi-cc, runs them in BUILD/bin/lfi-run, and "
+	    "compares\n"
+	    "exit status and output with the same programs compiled natively.\n"
+	    "\n"
+	    "  --sample N          N combinations of program, compiler and level, spread over all of them\n"
+	    "  --all               all of them (default)\n"
+	    "  --jobs N            so many at a time (default 2)\n"
+	    "  --compilers, --levels  those with which each program is compiled\n"
+	    "  --options TEXT      further options for the compiler, such as -march=x86-64-v3\n"
+	    "  --list FILE         only those that FILE names, one `PROGRAM [COMPILER [-OLEVEL]]` a line; failed.txt "
+	    "is such a file\n"
+	    "  --keep              keep the compiled programs of failures in BUILD/torture/kept\n"
+	    "  --limit SECONDS     time limit of a sandboxed run (default 40; native runs have 10)\n"
+	    "  --suite DIR         programs of this folder instead of those of Debian's gcc-12-source\n"
+	    "  --lfi-cc CMD, --lfi-run CMD   commands in place of BUILD/bin/lfi-cc and lfi-run\n"
+	    "  --native CMD        native compiler command, %c in it stands for the compiler's name\n"
+	    "\n"
+	    "Results are in BUILD/torture: failed.txt, skipped.txt; native-cache keeps native results for the next "
+	    "run.\n",
+	    stderr);
 	exit(2);
 }
 
@@ -78,38 +83,81 @@ static void
 options_read(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "build", 1, NULL, 'b' }, { "suite", 1, NULL, 'u' }, { "excluded", 1, NULL, 'x' }, { "sample", 1, NULL, 's' },
-		{ "all", 0, NULL, 'a' }, { "jobs", 1, NULL, 'j' }, { "compilers", 1, NULL, 'c' }, { "levels", 1, NULL, 'l' },
-		{ "list", 1, NULL, 'f' }, { "keep", 0, NULL, 'k' }, { "lfi-cc", 1, NULL, 'C' }, { "lfi-run", 1, NULL, 'R' },
-		{ "native", 1, NULL, 'n' }, { "limit", 1, NULL, 't' }, { "options", 1, NULL, 'o' }, { 0 },
+	    {"build", 1, NULL, 'b'},
+	    {"suite", 1, NULL, 'u'},
+	    {"excluded", 1, NULL, 'x'},
+	    {"sample", 1, NULL, 's'},
+	    {"all", 0, NULL, 'a'},
+	    {"jobs", 1, NULL, 'j'},
+	    {"compilers", 1, NULL, 'c'},
+	    {"levels", 1, NULL, 'l'},
+	    {"list", 1, NULL, 'f'},
+	    {"keep", 0, NULL, 'k'},
+	    {"lfi-cc", 1, NULL, 'C'},
+	    {"lfi-run", 1, NULL, 'R'},
+	    {"native", 1, NULL, 'n'},
+	    {"limit", 1, NULL, 't'},
+	    {"options", 1, NULL, 'o'},
+	    {0},
 	};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (option) {
-		case 'b': options.build = optarg; break;
-		case 'u': options.suite = optarg; break;
-		case 'x': options.excluded = optarg; break;
-		case 's': options.sample = number(optarg, "--sample"); break;
-		case 'a': options.sample = 0; break;
-		case 'j': options.jobs = (int) number(optarg, "--jobs"); break;
-		case 'c': options.compilers = optarg; break;
-		case 'l': options.levels = optarg; break;
-		case 'f': options.list = optarg; break;
-		case 'k': options.keep = true; break;
-		case 'C': options.lfi_cc = optarg; break;
-		case 'R': options.lfi_run = optarg; break;
-		case 'n': options.native = optarg; break;
-		case 'o': options.extra = optarg; break;
-		case 't': options.limit = (int) number(optarg, "--limit"); break;
-		default: usage();
+		case 'b':
+			options.build = optarg;
+			break;
+		case 'u':
+			options.suite = optarg;
+			break;
+		case 'x':
+			options.excluded = optarg;
+			break;
+		case 's':
+			options.sample = number(optarg, "--sample");
+			break;
+		case 'a':
+			options.sample = 0;
+			break;
+		case 'j':
+			options.jobs = (int) number(optarg, "--jobs");
+			break;
+		case 'c':
+			options.compilers = optarg;
+			break;
+		case 'l':
+			options.levels = optarg;
+			break;
+		case 'f':
+			options.list = optarg;
+			break;
+		case 'k':
+			options.keep = true;
+			break;
+		case 'C':
+			options.lfi_cc = optarg;
+			break;
+		case 'R':
+			options.lfi_run = optarg;
+			break;
+		case 'n':
+			options.native = optarg;
+			break;
+		case 'o':
+			options.extra = optarg;
+			break;
+		case 't':
+			options.limit = (int) number(optarg, "--limit");
+			break;
+		default:
+			usage();
 		}
 	}
 	if (optind < argc || !options.build || !options.suite || options.jobs > 64)
 		usage();
 }
 
-// ---- What the native side is ----
+/* ---- What the native side is ---- */
 
 static uint64_t
 hash_first_line(uint64_t hash, const char *command)
@@ -145,7 +193,7 @@ native_identity(const char *compiler)
 	return hash;
 }
 
-// The native musl of the build, if it is there, else the system's libc.
+/* The native musl of the build, if it is there, else the system's libc. */
 static void
 native_find(void)
 {
@@ -154,14 +202,16 @@ native_find(void)
 	setup.native = options.native;
 	if (!options.native && access(start, R_OK) == 0)
 		setup.sysroot = must(strdup(sysroot));
-	printf("native side: %s\n", setup.sysroot ? setup.sysroot : options.native ? options.native : "the system's libc");
+	printf("native side: %s\n", setup.sysroot    ? setup.sysroot
+				    : options.native ? options.native
+						     : "the system's libc");
 	free(start);
 	free(sysroot);
 }
 
-// ---- Which combinations ----
+/* ---- Which combinations ---- */
 
-// A line of excluded.txt or --list: `PROGRAM [COMPILER [-OLEVEL]]`, then `: text`.
+/* A line of excluded.txt or --list: `PROGRAM [COMPILER [-OLEVEL]]`, then `: text`. */
 struct row {
 	struct words words;
 	const char *text;
@@ -176,7 +226,7 @@ static void
 row_add(struct rows *rows, char *line)
 {
 	char *colon = strchr(line, ':');
-	struct row row = { .text = colon ? colon + 1 + strspn(colon + 1, " ") : "" };
+	struct row row = {.text = colon ? colon + 1 + strspn(colon + 1, " ") : ""};
 
 	if (colon)
 		*colon = '\0';
@@ -187,13 +237,13 @@ row_add(struct rows *rows, char *line)
 	rows->at[rows->n++] = row;
 }
 
-// Lines that start with a space continue what stands above them, for people.
+/* Lines that start with a space continue what stands above them, for people. */
 static struct rows
 rows_read(const char *path)
 {
 	char *contents = file_read(path, NULL);
-	struct words lines = { 0 };
-	struct rows rows = { 0 };
+	struct words lines = {0};
+	struct rows rows = {0};
 
 	if (!contents)
 		die("cannot read %s: %s", path, strerror(errno));
@@ -212,7 +262,8 @@ row_names(const struct row *row, const struct combination *c)
 	const char *name = row->words.word[0];
 	size_t n = strlen(name);
 
-	if (strncmp(name, c->program->name, n) != 0 || (strcmp(c->program->name + n, "") != 0 && strcmp(c->program->name + n, ".c") != 0))
+	if (strncmp(name, c->program->name, n) != 0 ||
+	    (strcmp(c->program->name + n, "") != 0 && strcmp(c->program->name + n, ".c") != 0))
 		return false;
 	if (row->words.n > 1 && strcmp(row->words.word[1], c->compiler) != 0)
 		return false;
@@ -229,7 +280,7 @@ rows_find(const struct rows *rows, const struct combination *c)
 	return NULL;
 }
 
-// Every combination that the list names, sorted by program, then compiler, then level.
+/* Every combination that the list names, sorted by program, then compiler, then level. */
 static void
 combinations_make(const struct rows *list, const struct rows *excluded)
 {
@@ -240,7 +291,8 @@ combinations_make(const struct rows *list, const struct rows *excluded)
 	combinations = must(calloc(programs.n * compilers.n * levels.n, sizeof *combinations));
 	for (size_t i = 0; i < programs.n * compilers.n * levels.n; i++) {
 		size_t compiler = i / levels.n % compilers.n;
-		struct combination c = { &programs.at[i / levels.n / compilers.n], compilers.word[compiler], levels.word[i % levels.n], identity[compiler], NULL };
+		struct combination c = {&programs.at[i / levels.n / compilers.n], compilers.word[compiler],
+		    levels.word[i % levels.n], identity[compiler], NULL};
 		const struct row *row = rows_find(excluded, &c);
 
 		if (row)
@@ -251,9 +303,9 @@ combinations_make(const struct rows *list, const struct rows *excluded)
 }
 
 /*
- * Keeps n of them, evenly spread. Where n is smaller than the number of programs, taking every k-th would meet the same compiler and level
- * again and again when k is a multiple of their number; so the list is cut into n parts and part i gives the first
- * element that has variant i.
+ * Keeps n of them, evenly spread. Where n is smaller than the number of programs, taking every k-th would meet the same
+ * compiler and level again and again when k is a multiple of their number; so the list is cut into n parts and part i
+ * gives the first element that has variant i.
  */
 static void
 sample_take(size_t n)
@@ -272,7 +324,7 @@ sample_take(size_t n)
 	n_combinations = kept;
 }
 
-// ---- Running ----
+/* ---- Running ---- */
 
 static void *
 work(void *number)
@@ -286,7 +338,7 @@ work(void *number)
 	return NULL;
 }
 
-// A line that changes, for a person; a line for each tenth otherwise.
+/* A line that changes, for a person; a line for each tenth otherwise. */
 static void
 progress(size_t now, bool terminal, size_t *shown)
 {
@@ -300,11 +352,11 @@ progress(size_t now, bool terminal, size_t *shown)
 	fflush(stdout);
 }
 
-// Waits for the workers to finish or for a signal to stop them; the signal or 0.
+/* Waits for the workers to finish or for a signal to stop them; the signal or 0. */
 static int
 supervise(const sigset_t *signals)
 {
-	struct timespec quarter = { 0, 250000000 };
+	struct timespec quarter = {0, 250000000};
 	bool terminal = isatty(1);
 	size_t shown = 0;
 	int signal = 0;
@@ -318,7 +370,7 @@ supervise(const sigset_t *signals)
 	return signal > 0 ? signal : 0;
 }
 
-// The signals stay blocked, so that a second one cannot keep us from removing our files.
+/* The signals stay blocked, so that a second one cannot keep us from removing our files. */
 static int
 run_all(void)
 {
@@ -343,7 +395,7 @@ run_all(void)
 	return signal;
 }
 
-// ---- Report ----
+/* ---- Report ---- */
 
 static bool
 failed(enum verdict verdict)
@@ -351,7 +403,7 @@ failed(enum verdict verdict)
 	return verdict > SKIPPED;
 }
 
-// One file with the combinations for which `want` holds; returns how many.
+/* One file with the combinations for which `want` holds; returns how many. */
 static size_t
 list_write(const char *name, bool want_failed)
 {
@@ -366,7 +418,8 @@ list_write(const char *name, bool want_failed)
 
 		if (results[i].verdict == PASSED || failed(results[i].verdict) != want_failed)
 			continue;
-		fprintf(file, "%s %s -O%s: %s: %s\n", c->program->name, c->compiler, c->level, verdict_names[results[i].verdict], results[i].detail);
+		fprintf(file, "%s %s -O%s: %s: %s\n", c->program->name, c->compiler, c->level,
+		    verdict_names[results[i].verdict], results[i].detail);
 		if (results[i].reproduce)
 			fprintf(file, "    %s\n", results[i].reproduce);
 		n++;
@@ -377,7 +430,7 @@ list_write(const char *name, bool want_failed)
 	return n;
 }
 
-// A line for each verdict that came up, with its number for each compiler and level.
+/* A line for each verdict that came up, with its number for each compiler and level. */
 static void
 verdict_print(enum verdict verdict)
 {
@@ -386,7 +439,8 @@ verdict_print(enum verdict verdict)
 	memset(counts, 0, sizeof counts);
 	for (size_t i = 0; i < n_combinations; i++) {
 		for (size_t v = 0; results[i].verdict == verdict && v < compilers.n * levels.n; v++)
-			counts[v] += combinations[i].compiler == compilers.word[v / levels.n] && combinations[i].level == levels.word[v % levels.n];
+			counts[v] += combinations[i].compiler == compilers.word[v / levels.n] &&
+				     combinations[i].level == levels.word[v % levels.n];
 		all += results[i].verdict == verdict;
 	}
 	if (!all)
@@ -410,7 +464,7 @@ report(void)
 	return n_failed == 0;
 }
 
-// ---- Folders ----
+/* ---- Folders ---- */
 
 static void
 remove_tree(const char *path)
@@ -433,7 +487,7 @@ fresh_folder(const char *name)
 	return path;
 }
 
-// One run at a time for each build: its files have fixed names. What an earlier run could not remove goes here.
+/* One run at a time for each build: its files have fixed names. What an earlier run could not remove goes here. */
 static void
 folders_make(void)
 {
@@ -469,7 +523,7 @@ command_read(struct words *command, const char *given, const char *name)
 	free(path);
 }
 
-// Ends as the signal would have ended us, so that a calling shell knows.
+/* Ends as the signal would have ended us, so that a calling shell knows. */
 static _Noreturn void
 die_of(int signal_number)
 {
@@ -486,7 +540,7 @@ die_of(int signal_number)
 int
 main(int argc, char **argv)
 {
-	struct rows list, excluded = { 0 };
+	struct rows list, excluded = {0};
 	int signal;
 
 	options_read(argc, argv);

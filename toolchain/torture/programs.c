@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * The programs of gcc.c-torture/execute and the options that each asks for, found the way DejaGnu finds them: by the folder's
- * .exp file (a row of `folders` here), by `{ dg-options "..." }` directives in the program, and by a .x file next to it. Directives that
- * only say which targets a program is for are not read: x86-64 Linux has all of it, and what the sandbox lacks is in excluded.txt.
+ * The programs of gcc.c-torture/execute and the options that each asks for, found the way DejaGnu finds them: by the
+ * folder's .exp file (a row of `folders` here), by `{ dg-options "..." }` directives in the program, and by a .x file
+ * next to it. Directives that only say which targets a program is for are not read: x86-64 Linux has all of it, and
+ * what the sandbox lacks is in excluded.txt.
  */
 #include "torture.h"
 
@@ -12,25 +13,35 @@
 #include <string.h>
 #include <unistd.h>
 
-// builtins: the program, its functions in NAME-lib.c, and a main program for all of them.
+/* builtins: the program, its functions in NAME-lib.c, and a main program for all of them. */
 static const struct folder {
 	const char *name;
 	const char *options;
 	bool builtins;
 } folders[] = {
-	{ "", "-w", false },
-	{ "ieee/", "-w -fno-inline", false },
-	{ "builtins/", "-w -fno-tree-dse -fno-tree-loop-distribute-patterns -fno-tracer -fno-ipa-ra -fno-inline-functions", true },
+    {"", "-w", false},
+    {"ieee/", "-w -fno-inline", false},
+    {"builtins/", "-w -fno-tree-dse -fno-tree-loop-distribute-patterns -fno-tracer -fno-ipa-ra -fno-inline-functions",
+	true},
 };
 
-// What directives of the suite ask for by name and x86-64 Linux has; other names are false.
-static const char *const true_targets[] = { "fpic", "signal", "lp64", "int128", "alloca", "trampolines", "c99_runtime" };
+/* What directives of the suite ask for by name and x86-64 Linux has; other names are false. */
+static const char *const true_targets[] = {"fpic", "signal", "lp64", "int128", "alloca", "trampolines", "c99_runtime"};
 
-// Options of gcc for passes that clang does not have, and that it refuses (others it ignores by itself).
+/* Options of gcc for passes that clang does not have, and that it refuses (others it ignores by itself). */
 static const char *const gcc_only[] = {
-	"-fno-tree-bit-ccp", "-fno-dce", "-ftree-loop-distribution", "-fno-ira-share-spill-slots", "-fno-early-inlining",
-	"-fno-tree-coalesce-vars", "-foptimize-strlen", "-fno-tree-dse", "-fno-tree-loop-distribute-patterns", "-fno-ipa-ra", "-mpc64",
-	"-mno-stv",
+    "-fno-tree-bit-ccp",
+    "-fno-dce",
+    "-ftree-loop-distribution",
+    "-fno-ira-share-spill-slots",
+    "-fno-early-inlining",
+    "-fno-tree-coalesce-vars",
+    "-foptimize-strlen",
+    "-fno-tree-dse",
+    "-fno-tree-loop-distribute-patterns",
+    "-fno-ipa-ra",
+    "-mpc64",
+    "-mno-stv",
 };
 
 bool
@@ -43,9 +54,12 @@ option_unknown_to_clang(const char *option)
 	return false;
 }
 
-// ---- Directives ----
+/* ---- Directives ---- */
 
-// The next word of a Tcl-like list at *at: a brace, a quoted string or a plain word; NULL at the end. The caller frees it.
+/*
+ * The next word of a Tcl-like list at *at: a brace, a quoted string or a plain word; NULL at the end. The caller frees
+ * it.
+ */
 static char *
 next_token(const char **at)
 {
@@ -78,7 +92,7 @@ is_target(const char *name)
 
 static bool any_of(const char **at);
 
-// `name`, `! name` or `{ ... }`; *more is false where the list ended instead.
+/* `name`, `! name` or `{ ... }`; *more is false where the list ended instead. */
 static bool
 one_of(const char **at, bool *more)
 {
@@ -98,7 +112,10 @@ one_of(const char **at, bool *more)
 	return value;
 }
 
-// A list up to its closing brace: names next to each other are alternatives; `&&` joins all to its left with what follows.
+/*
+ * A list up to its closing brace: names next to each other are alternatives; `&&` joins all to its left with what
+ * follows.
+ */
 static bool
 any_of(const char **at)
 {
@@ -107,20 +124,20 @@ any_of(const char **at)
 	value = one_of(at, &more);
 	while (more) {
 		const char *before = *at;
-		char *operator= next_token(at);
-		bool and = operator&& strcmp(operator, "&&") == 0, or = operator&& strcmp(operator, "||") == 0, next;
+		char *word = next_token(at);
+		bool both = word && strcmp(word, "&&") == 0, either = word && strcmp(word, "||") == 0, next;
 
-		free(operator);
-		if (!and && !or)
+		free(word);
+		if (!both && !either)
 			*at = before;
 		next = one_of(at, &more);
 		if (more)
-			value = and ? value && next : value || next;
+			value = both ? value && next : value || next;
 	}
 	return value;
 }
 
-// What follows the options of a directive: nothing, or `{ target ... }`.
+/* What follows the options of a directive: nothing, or `{ target ... }`. */
 static bool
 selected(const char *at)
 {
@@ -137,12 +154,12 @@ selected(const char *at)
 	return value;
 }
 
-// Adds the options of the directive at `at`, which stands behind its name.
+/* Adds the options of the directive at `at`, which stands behind its name. */
 static void
 directive_read(struct program *program, const char *at)
 {
 	char *token = next_token(&at);
-	struct words options = { 0 };
+	struct words options = {0};
 
 	if (token && strcmp(token, "{") == 0) {
 		free(token);
@@ -162,7 +179,7 @@ directive_read(struct program *program, const char *at)
 static void
 directives_read(struct program *program, const char *source)
 {
-	static const char *const names[] = { "dg-options ", "dg-additional-options " };
+	static const char *const names[] = {"dg-options ", "dg-additional-options "};
 
 	for (const char *p = source; (p = strstr(p, "dg-")); p++) {
 		for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -173,11 +190,14 @@ directives_read(struct program *program, const char *source)
 	program->files = strstr(source, "dg-require-effective-target fileio") != NULL;
 }
 
-// A .x file is a Tcl script; what its unconditional lines (not indented) do to additional_flags is all that matters here.
+/*
+ * A .x file is a Tcl script; what its unconditional lines (not indented) do to additional_flags is all that matters
+ * here.
+ */
 static void
 script_read(struct program *program, const char *script)
 {
-	struct words lines = { 0 };
+	struct words lines = {0};
 
 	words_split(&lines, script, "\n");
 	for (size_t i = 0; i < lines.n; i++) {
@@ -194,7 +214,7 @@ script_read(struct program *program, const char *script)
 	words_free(&lines);
 }
 
-// ---- The list of programs ----
+/* ---- The list of programs ---- */
 
 static bool
 ends_in(const char *s, const char *end)
@@ -213,7 +233,7 @@ program_add(struct programs *programs, const char *suite, const struct folder *f
 
 	programs->at = must(realloc(programs->at, (programs->n + 1) * sizeof *programs->at));
 	program = &programs->at[programs->n++];
-	*program = (struct program){ .name = text("%s%s", folder->name, file) };
+	*program = (struct program){.name = text("%s%s", folder->name, file)};
 	words_add(&program->sources, path);
 	words_split(&program->options, folder->options, " ");
 	directives_read(program, must(contents));

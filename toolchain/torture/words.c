@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * Lists of words, strings and files for the torture runner. Running out of memory ends the runner: it has nothing to give up.
+ * Lists of words, strings and files for the torture runner. Running out of memory ends the runner: it has nothing to
+ * give up.
  */
 #include "torture.h"
 
@@ -71,29 +72,20 @@ words_append(struct words *w, const struct words *more)
 		words_add(w, more->word[i]);
 }
 
-bool
-words_have(const struct words *w, const char *word)
-{
-	for (size_t i = 0; i < w->n; i++) {
-		if (strcmp(w->word[i], word) == 0)
-			return true;
-	}
-	return false;
-}
-
 void
 words_free(struct words *w)
 {
 	for (size_t i = 0; i < w->n; i++)
 		free(w->word[i]);
 	free(w->word);
-	*w = (struct words){ 0 };
+	*w = (struct words){0};
 }
 
 static bool
 word_is_plain(const char *word)
 {
-	return *word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./,:@%") == strlen(word);
+	return *word &&
+	       strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./,:@%") == strlen(word);
 }
 
 char *
@@ -134,7 +126,7 @@ file_read(const char *path, size_t *size)
 	return contents;
 }
 
-// FNV-1a.
+/* FNV-1a. */
 uint64_t
 hash_bytes(uint64_t hash, const void *bytes, size_t n)
 {
