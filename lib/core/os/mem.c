@@ -139,18 +139,21 @@ os_shareable(size_t size, void **out)
 int
 os_random_page(size_t size, void **out)
 {
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
 	uint64_t addr;
 
 	for (int try = 0; try < 16; try++) {
 		if (getrandom(&addr, sizeof addr, 0) != sizeof addr)
 			break;
-		/* Anywhere in 46 bits above the first 4 GiB. */
+		/* Anywhere in 46 bits above the first 4 GiB; the kernel goes elsewhere when that is taken. */
 		addr = (addr & 0x3ffffffff000) | ((uint64_t) 1 << 32);
-		if (map((void *) addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0,
-			out) == 0)
+		if (map((void *) addr, size, PROT_READ | PROT_WRITE, flags, -1, 0, out) != 0)
+			continue;
+		if (*out == (void *) addr)
 			return 0;
+		munmap(*out, size);
 	}
-	return map(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, out);
+	return map(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0, out);
 }
 
 bool
