@@ -62,6 +62,8 @@ usage(void)
 	    "  --lfi-cc CMD, --lfi-run CMD   commands in place of BUILD/bin/lfi-cc and lfi-run\n"
 	    "  --native CMD        native compiler command, %c in it stands for the compiler's name\n"
 	    "\n"
+	    "The environment variable LFI_GCC_SOURCE_TARBALL names a gcc-12-source package to use instead of fetching "
+	    "it.\n"
 	    "Results are in BUILD/torture: failed.txt, skipped.txt; native-cache keeps native results for the next "
 	    "run.\n",
 	    stderr);
