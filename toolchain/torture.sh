@@ -18,8 +18,14 @@ for argument; do
 done
 [ -z "$build" ] || [ -d "$build" ] || die "$build is no build folder"
 build=${build:+$(cd "$build" && pwd)}
-work=${build:-${TMPDIR:-/tmp}}/torture
-mkdir -p "$work"
+# Without a build folder there is only --help to answer.
+if [ -n "$build" ]; then
+	work=$build/torture
+	mkdir -p "$work"
+else
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+fi
 
 # Unpacks gcc.c-torture/execute from the archive in $1 (the Debian package, or gcc's own archive) as $2.
 unpack() {
@@ -43,8 +49,9 @@ fetch() {
 
 # The name is the runner's own until it is complete, so that two scripts at a time do not meet.
 if [ ! -x "$work/runner" ] || [ -n "$(find "$here/torture" "$0" -name '*.[ch]' -newer "$work/runner")" ]; then
-	${CC:-cc} -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -pthread -o "$work/runner.$$" "$here"/torture/*.c || die "cannot compile the runner"
+	${CC:-cc} -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -pthread -o "$work/runner.$$" "$here"/torture/*.c || die "cannot compile the runner"
 	mv "$work/runner.$$" "$work/runner"
 fi
 [ -n "$suite" ] || [ -z "$build" ] || fetch
-exec "$work/runner" --suite "$suite" --excluded "$here/torture/excluded.txt" "$@" ${build:+--build "$build"}
+[ -n "$build" ] || { "$work/runner" "$@"; exit; }
+exec "$work/runner" --suite "$suite" --excluded "$here/torture/excluded.txt" "$@" --build "$build"

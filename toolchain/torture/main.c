@@ -38,8 +38,8 @@ static atomic_size_t next, done;
 
 /* ---- Options ---- */
 
-static void
-usage(void)
+static _Noreturn void
+usage(FILE *out, int status)
 {
 	fputs(
 	    "usage: torture.sh --build BUILD [--sample N | --all] [--jobs N] [--compilers gcc,clang] [--levels 0,2,3]\n"
@@ -65,9 +65,8 @@ usage(void)
 	    "The environment variable LFI_GCC_SOURCE_TARBALL names a gcc-12-source package to use instead of fetching "
 	    "it.\n"
 	    "Results are in BUILD/torture: failed.txt, skipped.txt; native-cache keeps native results for the next "
-	    "run.\n",
-	    stderr);
-	exit(2);
+	    "run.\n", out);
+	exit(status);
 }
 
 static long
@@ -97,7 +96,7 @@ options_read(int argc, char **argv)
 	    {"keep", 0, NULL, 'k'},
 	    {"lfi-cc", 1, NULL, 'C'},
 	    {"lfi-run", 1, NULL, 'R'},
-	    {"native", 1, NULL, 'n'},
+	    {"native", 1, NULL, 'n'}, {"help", 0, NULL, 'h'},
 	    {"limit", 1, NULL, 't'},
 	    {"options", 1, NULL, 'o'},
 	    {0},
@@ -151,12 +150,14 @@ options_read(int argc, char **argv)
 		case 't':
 			options.limit = (int) number(optarg, "--limit");
 			break;
+		case 'h':
+			usage(stdout, 0);
 		default:
-			usage();
+			usage(stderr, 2);
 		}
 	}
 	if (optind < argc || !options.build || !options.suite || options.jobs > 64)
-		usage();
+		usage(stderr, 2);
 }
 
 /* ---- What the native side is ---- */
