@@ -30,24 +30,25 @@ static const char help[] =
     "  -h, --help              this text\n"
     "      --version           the library's version\n"
     "\n"
-    "INPUT is standard input when absent or `-`. Exit status: 0; 1 when something cannot be confined; 2 for bad usage or\n"
+    "INPUT is standard input when absent or `-`. Exit status: 0; 1 when something cannot be confined; 2 for bad usage "
+    "or\n"
     "a file that cannot be read or written.\n";
 
 enum { OPT_CFI = 256, OPT_SANDBOX, OPT_SINGLE, OPT_NO_SEGUE, OPT_NO_ELIM, OPT_LOW_TABLE, OPT_RENAME, OPT_VERSION };
 
 static const struct option options[] = {
-	{"output", required_argument, NULL, 'o'},
-	{"arch", required_argument, NULL, 'a'},
-	{"cfi", required_argument, NULL, OPT_CFI},
-	{"sandbox", required_argument, NULL, OPT_SANDBOX},
-	{"single-thread", no_argument, NULL, OPT_SINGLE},
-	{"no-segue", no_argument, NULL, OPT_NO_SEGUE},
-	{"no-guard-elim", no_argument, NULL, OPT_NO_ELIM},
-	{"low-table", no_argument, NULL, OPT_LOW_TABLE},
-	{"rename-reserved", no_argument, NULL, OPT_RENAME},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{NULL, 0, NULL, 0},
+    {"output", required_argument, NULL, 'o'},
+    {"arch", required_argument, NULL, 'a'},
+    {"cfi", required_argument, NULL, OPT_CFI},
+    {"sandbox", required_argument, NULL, OPT_SANDBOX},
+    {"single-thread", no_argument, NULL, OPT_SINGLE},
+    {"no-segue", no_argument, NULL, OPT_NO_SEGUE},
+    {"no-guard-elim", no_argument, NULL, OPT_NO_ELIM},
+    {"low-table", no_argument, NULL, OPT_LOW_TABLE},
+    {"rename-reserved", no_argument, NULL, OPT_RENAME},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 static int

@@ -8,7 +8,7 @@ bool
 source_is_name(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-	    c == '$' || c == '@' || (unsigned char) c >= 0x80;
+	       c == '$' || c == '@' || (unsigned char) c >= 0x80;
 }
 
 static bool

@@ -24,9 +24,9 @@ struct Statement {
 	size_t offset;   /* into the input, of the statement's first byte */
 	struct Str file; /* as line markers say; p NULL means the input itself */
 	unsigned line;
-	int section;     /* index in Unit.sections; set by the analysis */
-	int function;    /* index in Unit.functions, or -1 */
-	bool exec;       /* whether the section holds code */
+	int section;  /* index in Unit.sections; set by the analysis */
+	int function; /* index in Unit.functions, or -1 */
+	bool exec;    /* whether the section holds code */
 };
 
 struct Source {
@@ -36,7 +36,7 @@ struct Source {
 	size_t size;
 	struct Statement *statements;
 	size_t count, room;
-	struct Str file;   /* of the last line marker */
+	struct Str file; /* of the last line marker */
 	unsigned line;
 };
 
@@ -45,7 +45,8 @@ void source_parse(struct Source *source, struct Arena *arena, const char *input,
 /* Whether `c` may be part of a symbol's name. */
 bool source_is_name(char c);
 
-/* Takes the first comma-separated item off `*rest`, respecting quotes, parentheses and braces. False when none is left. */
+/* Takes the first comma-separated item off `*rest`, respecting quotes, parentheses and braces. False when none is left.
+ */
 bool source_next_item(struct Str *rest, struct Str *item);
 
 #endif

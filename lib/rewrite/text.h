@@ -21,7 +21,7 @@ struct Arena {
 };
 
 /* `size` zeroed bytes, aligned for any object; never NULL. */
-void *arena_take(struct Arena *arena, size_t size);
+void *arena_take(struct Arena *arena, size_t size) __attribute__((returns_nonnull));
 void arena_free(struct Arena *arena);
 
 /* Room for one more element in an array of `*room` elements; returns the array, moved if need be. */

@@ -27,8 +27,11 @@ unit_error(struct Unit *unit, const struct Statement *st, const char *at, const 
 	memcpy(text, source->input + start, end - start);
 	snprintf(file, sizeof file, "%.*s", st->file.p ? (int) st->file.n : (int) strlen(unit->opts.file),
 	    st->file.p ? st->file.p : unit->opts.file);
-	diagnostic = (struct LFIDiagnostic){.file = file, .line = st->line,
-	    .column = inside ? (unsigned) (offset - start) + 1 : 0, .text = text, .message = message};
+	diagnostic = (struct LFIDiagnostic){.file = file,
+	    .line = st->line,
+	    .column = inside ? (unsigned) (offset - start) + 1 : 0,
+	    .text = text,
+	    .message = message};
 	if (unit->errors++ == 0)
 		snprintf(unit->first_error, sizeof unit->first_error, "%.80s:%u: %s", file, st->line, message);
 	if (unit->fn)
@@ -154,7 +157,7 @@ static bool
 section_name_is_exec(struct Str name)
 {
 	return str_is(name, ".text") || str_starts(name, ".text.") || str_is(name, ".init") || str_is(name, ".fini") ||
-	    str_starts(name, ".gnu.linkonce.t.");
+	       str_starts(name, ".gnu.linkonce.t.");
 }
 
 static bool
@@ -247,8 +250,9 @@ section_directive(struct Unit *unit, struct SectionState *state, const struct St
 		}
 		rest = str_is(st->name, ".pushsection") ? without_subsection(args) : args;
 		name = unquote(name);
-		switch_to(state, section_enter(unit, name, rest,
-		    str_format(&unit->arena, rest.n ? ".section %.*s,%.*s" : ".section %.*s", S(name), S(rest))));
+		switch_to(state,
+		    section_enter(unit, name, rest,
+			str_format(&unit->arena, rest.n ? ".section %.*s,%.*s" : ".section %.*s", S(name), S(rest))));
 	} else if (str_is(st->name, ".previous")) {
 		swapped = state->previous;
 		state->previous = state->current;
@@ -278,7 +282,8 @@ mark_type(struct Unit *unit, const struct Statement *st)
 	if (!source_next_item(&rest, &name) || !source_next_item(&rest, &type))
 		return;
 	if (str_ends(type, "gnu_indirect_function")) {
-		unit_error(unit, st, type.p, "indirect functions (IFUNC) need a dynamic resolver, which a sandbox does not have");
+		unit_error(unit, st, type.p,
+		    "indirect functions (IFUNC) need a dynamic resolver, which a sandbox does not have");
 		return;
 	}
 	if (str_ends(type, "function") || str_ends(type, "STT_FUNC"))
@@ -289,9 +294,9 @@ static bool
 is_debug_section(const struct Section *section)
 {
 	return str_starts(section->name, ".debug") || str_starts(section->name, ".zdebug") ||
-	    str_starts(section->name, ".eh_frame") || str_starts(section->name, ".stab") ||
-	    str_starts(section->name, ".note") || str_starts(section->name, ".llvm") ||
-	    str_starts(section->name, ".gnu.debug");
+	       str_starts(section->name, ".eh_frame") || str_starts(section->name, ".stab") ||
+	       str_starts(section->name, ".note") || str_starts(section->name, ".llvm") ||
+	       str_starts(section->name, ".gnu.debug");
 }
 
 static bool
@@ -360,7 +365,8 @@ add_function(struct Unit *unit, struct Str name, size_t index)
 	if (unit->function_count)
 		unit->functions[unit->function_count - 1].end = index;
 	function = &unit->functions[unit->function_count++];
-	*function = (struct Function){.name = name, .first = index, .end = unit->source.count, .group = whole->group - 1};
+	*function =
+	    (struct Function){.name = name, .first = index, .end = unit->source.count, .group = whole->group - 1};
 }
 
 static void

@@ -16,17 +16,17 @@ struct Section {
 	struct Str name;
 	struct Str directive; /* what enters it again */
 	bool exec;
-	bool begun;           /* its base label has been written */
+	bool begun; /* its base label has been written */
 };
 
 struct Symbol {
 	struct Str name;
-	struct Symbol *next;  /* in its hash chain */
+	struct Symbol *next; /* in its hash chain */
 	bool global;
-	bool function;        /* .type @function */
-	bool taken;           /* its address is used otherwise than by a direct branch */
-	int group;            /* of the function of that name, from 1; 0 when there is none yet */
-	long label;           /* statement that defines it, or -1 */
+	bool function; /* .type @function */
+	bool taken;    /* its address is used otherwise than by a direct branch */
+	int group;     /* of the function of that name, from 1; 0 when there is none yet */
+	long label;    /* statement that defines it, or -1 */
 };
 
 /* A function: the statements from its label to the next function's. `group` is shared with its .cold part. */

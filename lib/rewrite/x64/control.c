@@ -85,8 +85,8 @@ target_register(struct Emit *e, struct Insn *insn, bool r11_is_dead)
 	load.op[0].star = false;
 	if (op->text.n && op->text.p[0] == '*')
 		load.op[0].text = str_trim((struct Str){op->text.p + 1, op->text.n - 1});
-	load.op[1] = (struct Operand){.kind = OP_REG, .reg = {REG_GPR, reg, 8},
-	    .text = str_format(&e->unit->arena, "%s", reg_name(reg, 8))};
+	load.op[1] = (struct Operand){
+	    .kind = OP_REG, .reg = {REG_GPR, reg, 8}, .text = str_format(&e->unit->arena, "%s", reg_name(reg, 8))};
 	if (!confine_operand(e, &load, 0))
 		return REG_NONE;
 	emit_insn(e, &load);

@@ -10,10 +10,10 @@
 #include "insn.h"
 
 enum {
-	DRIFT_MAX = 65536,     /* D of section 5 */
-	RSP_REACH = 131072,    /* P */
-	CONFIRM_REACH = 4096,  /* C */
-	ACCESS_MAX = 64,       /* the widest access */
+	DRIFT_MAX = 65536,    /* D of section 5 */
+	RSP_REACH = 131072,   /* P */
+	CONFIRM_REACH = 4096, /* C */
+	ACCESS_MAX = 64,      /* the widest access */
 };
 
 /* What the analysis saw in a function and its .cold part. */
@@ -27,17 +27,17 @@ struct GroupFacts {
 struct Emit {
 	struct Unit *unit;
 	unsigned bundle, bundle_log2;
-	int64_t drift;         /* pending drift of rsp, sum of absolute values */
-	unsigned labels;       /* made so far */
-	bool locked;           /* a group is open and ends after the next instruction */
-	struct Str stash;      /* prefixes that stood alone and belong to the next instruction */
+	int64_t drift;             /* pending drift of rsp, sum of absolute values */
+	unsigned labels;           /* made so far */
+	bool locked;               /* a group is open and ends after the next instruction */
+	struct Str stash;          /* prefixes that stood alone and belong to the next instruction */
 	struct GroupFacts *groups; /* per function group + 1; [0] is for code outside functions */
-	bool compiled;         /* by a compiler that says so, hence by the ABI's conventions */
-	bool may_spill;        /* the instruction at hand may run with r11 saved on the stack */
+	bool compiled;             /* by a compiler that says so, hence by the ABI's conventions */
+	bool may_spill;            /* the instruction at hand may run with r11 saved on the stack */
 	bool spilled;
-	uint32_t *seen;        /* per statement: the last search that came by */
+	uint32_t *seen; /* per statement: the last search that came by */
 	uint32_t seen_now;
-	size_t skip_until;     /* statements before this one were consumed by an earlier one */
+	size_t skip_until; /* statements before this one were consumed by an earlier one */
 };
 
 /* One line of output. */
@@ -54,7 +54,8 @@ void emit_insn(struct Emit *e, const struct Insn *insn);
 
 /* memory.c */
 
-/* Replaces a memory operand's text by the confined form, writing what has to come before. False after an error message. */
+/* Replaces a memory operand's text by the confined form, writing what has to come before. False after an error message.
+ */
 bool confine_operand(struct Emit *e, struct Insn *insn, int k);
 bool confine_operands(struct Emit *e, struct Insn *insn);
 bool is_rsp_form(const struct Emit *e, const struct Operand *op);

@@ -32,7 +32,7 @@ is_numbered(struct Str name, const char *prefix)
 	int64_t number;
 
 	return str_starts(name, prefix) &&
-	    str_int((struct Str){name.p + strlen(prefix), name.n - strlen(prefix)}, &number);
+	       str_int((struct Str){name.p + strlen(prefix), name.n - strlen(prefix)}, &number);
 }
 
 static bool
@@ -74,7 +74,7 @@ parse_reg(struct Str name, struct Reg *reg)
 		reg->kind = REG_X87;
 	else
 		return is_numbered(name, "%cr") || is_numbered(name, "%dr") || is_numbered(name, "%db") ||
-		    is_numbered(name, "%bnd");
+		       is_numbered(name, "%bnd");
 	return true;
 }
 
@@ -309,7 +309,7 @@ operand_uses(const struct Operand *op, int number)
 {
 	if (op->kind == OP_MEM)
 		return (op->has_base && op->base.kind == REG_GPR && op->base.number == number) ||
-		    (op->has_index && op->index.kind == REG_GPR && op->index.number == number);
+		       (op->has_index && op->index.kind == REG_GPR && op->index.number == number);
 	return operand_is_reg(op, number);
 }
 

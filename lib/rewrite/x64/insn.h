@@ -23,13 +23,13 @@ enum OperandKind { OP_REG, OP_IMM, OP_MEM, OP_TARGET };
 
 struct Operand {
 	enum OperandKind kind;
-	struct Str text;       /* as it will be written */
-	const char *source;    /* where it stands, for messages */
+	struct Str text;    /* as it will be written */
+	const char *source; /* where it stands, for messages */
 	bool star;
 	struct Reg reg;
 	struct Str decoration; /* {%k1}{z} and the like */
 	/* OP_MEM */
-	struct Str segment;    /* register name without %, or empty */
+	struct Str segment; /* register name without %, or empty */
 	struct Str disp;
 	bool has_base, has_index;
 	struct Reg base, index;
@@ -38,13 +38,13 @@ struct Operand {
 
 enum InsnClass {
 	INSN_PLAIN,
-	INSN_BAD,       /* cannot be confined; `note` says why */
+	INSN_BAD, /* cannot be confined; `note` says why */
 	INSN_JUMP,
-	INSN_JCC,       /* direct only */
+	INSN_JCC, /* direct only */
 	INSN_CALL,
 	INSN_RETURN,
 	INSN_SYSCALL,
-	INSN_FREE,      /* its memory operand is not dereferenced */
+	INSN_FREE, /* its memory operand is not dereferenced */
 	INSN_LEA,
 	INSN_PUSH,
 	INSN_POP,
@@ -53,7 +53,7 @@ enum InsnClass {
 	INSN_XLAT,
 	INSN_BITTEST,
 	INSN_EXCHANGE,
-	INSN_STRING,    /* without operands, or with memory operands only */
+	INSN_STRING, /* without operands, or with memory operands only */
 	INSN_GATHER,
 };
 
@@ -84,7 +84,7 @@ struct Insn {
 	struct Str rep;      /* rep, repe, repne or empty */
 	bool lock;
 	struct Str name;
-	char suffix;         /* the letter after the row's name, or 0 */
+	char suffix; /* the letter after the row's name, or 0 */
 	const struct InsnRow *row;
 	struct Operand op[MAX_OPERANDS];
 	int count;

@@ -27,7 +27,7 @@ static bool
 overwrites(const struct Insn *insn, int reg)
 {
 	return insn->count == 2 && (insn->row->flags & LOADS) && operand_is_reg(&insn->op[1], reg) &&
-	    insn->op[1].reg.size >= 4 && !operand_uses(&insn->op[0], reg);
+	       insn->op[1].reg.size >= 4 && !operand_uses(&insn->op[0], reg);
 }
 
 /* `xorl %eax, %eax` does not depend on the old value. */
@@ -35,14 +35,15 @@ static bool
 clears(const struct Insn *insn, int reg)
 {
 	return insn->count == 2 && str_starts(insn->name, "xor") && operand_is_reg(&insn->op[0], reg) &&
-	    operand_is_reg(&insn->op[1], reg) && insn->op[0].reg.size >= 4;
+	       operand_is_reg(&insn->op[1], reg) && insn->op[0].reg.size >= 4;
 }
 
 /* Whether the instruction may use general registers that it does not name. */
 static bool
 has_implicit_operands(const struct Insn *insn)
 {
-	static const char *const prefixes[] = {"cmpxchg", "mulx", "pcmpestr", "vpcmpestr", "imul", "mul", "div", "idiv", "xlat"};
+	static const char *const prefixes[] = {
+	    "cmpxchg", "mulx", "pcmpestr", "vpcmpestr", "imul", "mul", "div", "idiv", "xlat"};
 
 	if (insn->row->class == INSN_PUSH || insn->row->class == INSN_POP || insn->row->class == INSN_FREE)
 		return false;
@@ -86,8 +87,10 @@ add_taken_labels(struct Paths *paths)
 	const struct Unit *unit = paths->e->unit;
 
 	for (size_t f = 0; f < unit->function_count; f++)
-		for (size_t i = unit->functions[f].first; i < unit->functions[f].end && unit->functions[f].group == paths->group; i++)
-			if (i != unit->functions[f].first && source->statements[i].exec && source->statements[i].kind == ST_LABEL &&
+		for (size_t i = unit->functions[f].first;
+		     i < unit->functions[f].end && unit->functions[f].group == paths->group; i++)
+			if (i != unit->functions[f].first && source->statements[i].exec &&
+			    source->statements[i].kind == ST_LABEL &&
 			    unit_is_entry(paths->e->unit, &source->statements[i]))
 				add_path(paths, i);
 }
@@ -150,8 +153,8 @@ static bool
 writes_low_byte(const struct Insn *insn, int reg)
 {
 	return insn->count == 2 && insn->row->class == INSN_PLAIN && (insn->row->flags & LOADS) &&
-	    insn->op[1].kind == OP_REG && insn->op[1].reg.kind == REG_GPR && insn->op[1].reg.number == reg &&
-	    insn->op[1].reg.size == 1 && !operand_uses(&insn->op[0], reg);
+	       insn->op[1].kind == OP_REG && insn->op[1].reg.kind == REG_GPR && insn->op[1].reg.number == reg &&
+	       insn->op[1].reg.size == 1 && !operand_uses(&insn->op[0], reg);
 }
 
 /* `movzbl %al, %eax` */
@@ -159,8 +162,8 @@ static bool
 extends_low_byte(const struct Insn *insn, int reg)
 {
 	return insn->count == 2 && (insn->row->flags & LOADS) && operand_is_reg(&insn->op[0], reg) &&
-	    insn->op[0].reg.kind == REG_GPR && insn->op[0].reg.size == 1 && operand_is_reg(&insn->op[1], reg) &&
-	    insn->op[1].reg.size >= 4;
+	       insn->op[0].reg.kind == REG_GPR && insn->op[0].reg.size == 1 && operand_is_reg(&insn->op[1], reg) &&
+	       insn->op[1].reg.size >= 4;
 }
 
 static bool

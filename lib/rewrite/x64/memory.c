@@ -27,7 +27,7 @@ is_rsp_form(const struct Emit *e, const struct Operand *op)
 	if (op->disp.n && !str_int(op->disp, &disp))
 		return false;
 	return disp <= RSP_REACH && disp >= -RSP_REACH &&
-	    e->drift + (disp < 0 ? -disp : disp) + ACCESS_MAX <= DRIFT_MAX + RSP_REACH;
+	       e->drift + (disp < 0 ? -disp : disp) + ACCESS_MAX <= DRIFT_MAX + RSP_REACH;
 }
 
 static bool
@@ -58,13 +58,13 @@ gs_text(struct Emit *e, const struct Operand *op)
 	const char *base = op->has_base ? reg_name(op->base.number, 4) : "";
 
 	if (op->has_index)
-		return str_format(arena, "%%gs:%.*s(%s,%s%s%.*s)%.*s", S(op->disp), base,
-		    reg_name(op->index.number, 4), op->scale.n ? "," : "", S(op->scale), S(op->decoration));
+		return str_format(arena, "%%gs:%.*s(%s,%s%s%.*s)%.*s", S(op->disp), base, reg_name(op->index.number, 4),
+		    op->scale.n ? "," : "", S(op->scale), S(op->decoration));
 	return str_format(arena, "%%gs:%.*s(%s)%.*s", S(op->disp), base, S(op->decoration));
 }
 
-
-/* An address without registers. As a displacement the assembler might choose the form without ModRM for the accumulator. */
+/* An address without registers. As a displacement the assembler might choose the form without ModRM for the
+ * accumulator. */
 static bool
 confine_absolute(struct Emit *e, struct Insn *insn, int k)
 {
@@ -165,8 +165,8 @@ confine_by_r14(struct Emit *e, struct Insn *insn, int k)
 	for (int i = 0; i < insn->count; i++)
 		if (insn->op[i].kind == OP_REG && insn->op[i].reg.kind == REG_HIGH)
 			return false;
-	if (k == 0 && insn->count == 2 && last->kind == OP_REG && last->reg.kind == REG_GPR && last->reg.number != RSP &&
-	    last->reg.size >= 4 && (insn->row->flags & LOADS))
+	if (k == 0 && insn->count == 2 && last->kind == OP_REG && last->reg.kind == REG_GPR &&
+	    last->reg.number != RSP && last->reg.size >= 4 && (insn->row->flags & LOADS))
 		reg = last->reg.number;
 	else if (emit_facts(e, insn->st)->uses_r11)
 		return false;
@@ -184,7 +184,8 @@ confine_by_r14(struct Emit *e, struct Insn *insn, int k)
 	e->locked = true;
 	if (op->has_base && !op->has_index && small) {
 		emit(e, "movl %s, %s", reg_name(op->base.number, 4), reg_name(reg, 4));
-		op->text = str_format(&e->unit->arena, "%.*s(%%r14,%s)%.*s", S(op->disp), reg_name(reg, 8), S(op->decoration));
+		op->text =
+		    str_format(&e->unit->arena, "%.*s(%%r14,%s)%.*s", S(op->disp), reg_name(reg, 8), S(op->decoration));
 		return true;
 	}
 	emit(e, "leal %.*s(%s%s%s%s%.*s), %s", S(op->disp), op->has_base ? reg_name(op->base.number, 8) : "",

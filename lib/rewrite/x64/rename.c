@@ -10,7 +10,8 @@
 
 #include "emit.h"
 
-/* A register that may replace a reserved one: how it is mentioned, and its spellings of the same length as %r14, %r14d, … */
+/* A register that may replace a reserved one: how it is mentioned, and its spellings of the same length as %r14, %r14d,
+ * … */
 struct Spare {
 	const char *mentions[5];
 	const char *names[4]; /* of 8, 4, 2, 1 bytes */
@@ -18,9 +19,9 @@ struct Spare {
 };
 
 static const struct Spare spares[] = {
-	{{"%r12"}, {"%r12", "%r12d", "%r12w", "%r12b"}, "12"},
-	{{"%r13"}, {"%r13", "%r13d", "%r13w", "%r13b"}, "13"},
-	{{"%rbp", "%ebp", "%bp", "leave", "enter"}, {"%rbp", "%ebp ", "%bp  ", "%bpl "}, " 6"},
+    {{"%r12"}, {"%r12", "%r12d", "%r12w", "%r12b"}, "12"},
+    {{"%r13"}, {"%r13", "%r13d", "%r13w", "%r13b"}, "13"},
+    {{"%rbp", "%ebp", "%bp", "leave", "enter"}, {"%rbp", "%ebp ", "%bp  ", "%bpl "}, " 6"},
 };
 
 enum { SPARES = sizeof spares / sizeof spares[0] };
@@ -38,7 +39,8 @@ struct Renaming {
 static struct Renaming *
 renaming_of(struct Unit *unit, struct Renaming *all, const struct Statement *st)
 {
-	if (st->function < 0 || (st->kind != ST_INSTRUCTION && !(st->kind == ST_DIRECTIVE && str_starts(st->name, ".cfi_"))))
+	if (st->function < 0 ||
+	    (st->kind != ST_INSTRUCTION && !(st->kind == ST_DIRECTIVE && str_starts(st->name, ".cfi_"))))
 		return NULL;
 	return &all[unit->functions[st->function].group];
 }

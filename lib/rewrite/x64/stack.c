@@ -13,8 +13,8 @@ small_move(const struct Insn *insn, int64_t *bytes)
 
 	if (insn->count != 2 || !operand_is_reg(&insn->op[1], RSP) || insn->op[1].reg.size != 8)
 		return false;
-	if (src->kind == OP_IMM && (str_is(insn->name, "addq") || str_is(insn->name, "subq") || str_is(insn->name, "add") ||
-	    str_is(insn->name, "sub")))
+	if (src->kind == OP_IMM && (str_is(insn->name, "addq") || str_is(insn->name, "subq") ||
+				       str_is(insn->name, "add") || str_is(insn->name, "sub")))
 		return text.n > 1 && str_int((struct Str){text.p + 1, text.n - 1}, bytes);
 	if (insn->row->class != INSN_LEA || src->kind != OP_MEM || !src->has_base || src->has_index ||
 	    src->base.kind != REG_GPR || src->base.number != RSP || src->segment.n)
@@ -39,9 +39,10 @@ stack_confirms(const struct Insn *insn)
 		if (op->decoration.n)
 			return false;
 		disp = 0;
-		if (op->kind == OP_MEM && !op->segment.n && op->has_base && !op->has_index && op->base.kind == REG_GPR &&
-		    op->base.number == RSP && op->base.size == 8 && (op->disp.n == 0 || str_int(op->disp, &disp)) &&
-		    disp + ACCESS_MAX <= CONFIRM_REACH && -disp + ACCESS_MAX <= CONFIRM_REACH)
+		if (op->kind == OP_MEM && !op->segment.n && op->has_base && !op->has_index &&
+		    op->base.kind == REG_GPR && op->base.number == RSP && op->base.size == 8 &&
+		    (op->disp.n == 0 || str_int(op->disp, &disp)) && disp + ACCESS_MAX <= CONFIRM_REACH &&
+		    -disp + ACCESS_MAX <= CONFIRM_REACH)
 			return true;
 	}
 	return false;

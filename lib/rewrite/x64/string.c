@@ -26,7 +26,8 @@ string_insn(struct Emit *e, struct Insn *insn)
 	for (int i = 0; i < insn->count; i++)
 		if (insn->op[i].kind == OP_MEM && insn->op[i].segment.n && !str_is(insn->op[i].segment, "es") &&
 		    !str_is(insn->op[i].segment, "ds")) {
-			unit_error(e->unit, insn->st, insn->op[i].source, "a string instruction with a segment cannot be confined");
+			unit_error(e->unit, insn->st, insn->op[i].source,
+			    "a string instruction with a segment cannot be confined");
 			return;
 		}
 	insn->count = 0;

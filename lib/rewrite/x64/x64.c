@@ -100,8 +100,8 @@ is_context_access(const struct Insn *insn)
 	int64_t disp;
 
 	return insn->count == 2 && insn->row->class == INSN_PLAIN && str_starts(insn->name, "mov") &&
-	    mem->kind == OP_MEM && mem->has_base && mem->base.kind == REG_GPR && mem->base.number == R15 &&
-	    !mem->has_index && str_int(mem->disp, &disp) && disp == 16;
+	       mem->kind == OP_MEM && mem->has_base && mem->base.kind == REG_GPR && mem->base.number == R15 &&
+	       !mem->has_index && str_int(mem->disp, &disp) && disp == 16;
 }
 
 /* A function that does nothing with r14 but save and restore it may as well not restore it. */
@@ -110,9 +110,9 @@ is_idle_save(struct Emit *e, const struct Insn *insn)
 {
 	const struct Operand *op = &insn->op[0];
 
-	return insn->count == 1 && (insn->row->class == INSN_PUSH || insn->row->class == INSN_POP) && op->kind == OP_REG &&
-	    op->reg.kind == REG_GPR && op->reg.size == 8 && op->reg.number >= R14 &&
-	    !emit_facts(e, insn->st)->uses_reserved[op->reg.number - R14];
+	return insn->count == 1 && (insn->row->class == INSN_PUSH || insn->row->class == INSN_POP) &&
+	       op->kind == OP_REG && op->reg.kind == REG_GPR && op->reg.size == 8 && op->reg.number >= R14 &&
+	       !emit_facts(e, insn->st)->uses_reserved[op->reg.number - R14];
 }
 
 static bool
@@ -171,7 +171,8 @@ rewrite_bittest(struct Emit *e, struct Insn *insn)
 	bool far = insn->count == 2 && insn->op[0].kind == OP_REG && insn->op[1].kind == OP_MEM;
 
 	if (far && policy != LFI_POLICY_JUMPS && !(policy == LFI_POLICY_STORES && (insn->row->flags & READS)))
-		unit_error(e->unit, insn->st, insn->name.p, "a bit test of memory with a register index reaches anywhere");
+		unit_error(
+		    e->unit, insn->st, insn->name.p, "a bit test of memory with a register index reaches anywhere");
 	else
 		rewrite_plain(e, insn);
 }
@@ -220,7 +221,8 @@ rewrite_class(struct Emit *e, struct Insn *insn)
 {
 	switch (insn->row->class) {
 	case INSN_BAD:
-		unit_error(e->unit, insn->st, insn->name.p, "`%.*s` cannot be confined: %s", S(insn->name), insn->row->note);
+		unit_error(
+		    e->unit, insn->st, insn->name.p, "`%.*s` cannot be confined: %s", S(insn->name), insn->row->note);
 		break;
 	case INSN_JUMP:
 		control_jump(e, insn);
@@ -292,7 +294,7 @@ static bool
 rewrite_special_move(struct Emit *e, struct Insn *insn)
 {
 	return control_runtime_call(e, insn) || rewrite_tls_call(e, insn) ||
-	    (check_operands(e, insn) ? stack_insn(e, insn) : true);
+	       (check_operands(e, insn) ? stack_insn(e, insn) : true);
 }
 
 static void
@@ -302,7 +304,8 @@ rewrite_instruction(struct Emit *e, size_t index)
 	struct Str text = as_local_exec(e, st->args);
 	struct Insn insn;
 
-	if (str_is(e->unit->sections[st->section].name, ".init") || str_is(e->unit->sections[st->section].name, ".fini")) {
+	if (str_is(e->unit->sections[st->section].name, ".init") ||
+	    str_is(e->unit->sections[st->section].name, ".fini")) {
 		unit_error(e->unit, st, st->name.p, "code in %.*s: use .init_array and .fini_array",
 		    S(e->unit->sections[st->section].name));
 		return;
@@ -338,8 +341,8 @@ is_one_of(struct Str name, const char *const *list)
 static bool
 is_section_directive(struct Str name)
 {
-	static const char *const list[] = {".section", ".pushsection", ".popsection", ".previous", ".text", ".data",
-	    ".bss", ".subsection", NULL};
+	static const char *const list[] = {
+	    ".section", ".pushsection", ".popsection", ".previous", ".text", ".data", ".bss", ".subsection", NULL};
 
 	return is_one_of(name, list);
 }
@@ -349,12 +352,12 @@ static bool
 is_harmless(struct Str name)
 {
 	static const char *const list[] = {".globl", ".global", ".weak", ".hidden", ".protected", ".internal", ".local",
-	    ".type", ".size", ".file", ".loc", ".ident", ".set", ".equ", ".equiv", ".addrsig", ".addrsig_sym", ".symver",
-	    ".comm", ".lcomm", ".att_syntax", ".code64", ".if", ".ifdef", ".ifndef", ".ifc", ".ifnc", ".ifeq", ".ifne",
-	    ".ifb", ".ifnb", ".ifgt", ".iflt", ".ifge", ".ifle", ".ifeqs", ".ifnes", ".else", ".elseif", ".endif", ".err",
-	    ".error", ".warning", ".print", ".title", ".sbttl", ".ln", ".line", ".arch", ".version", ".loc_mark_labels",
-	    ".func", ".endfunc", ".desc", ".weakref", ".extern", ".end", ".gnu_attribute", ".stabs", ".stabn", ".stabd",
-	    ".cg_profile", ".lto_discard", NULL};
+	    ".type", ".size", ".file", ".loc", ".ident", ".set", ".equ", ".equiv", ".addrsig", ".addrsig_sym",
+	    ".symver", ".comm", ".lcomm", ".att_syntax", ".code64", ".if", ".ifdef", ".ifndef", ".ifc", ".ifnc",
+	    ".ifeq", ".ifne", ".ifb", ".ifnb", ".ifgt", ".iflt", ".ifge", ".ifle", ".ifeqs", ".ifnes", ".else",
+	    ".elseif", ".endif", ".err", ".error", ".warning", ".print", ".title", ".sbttl", ".ln", ".line", ".arch",
+	    ".version", ".loc_mark_labels", ".func", ".endfunc", ".desc", ".weakref", ".extern", ".end",
+	    ".gnu_attribute", ".stabs", ".stabn", ".stabd", ".cg_profile", ".lto_discard", NULL};
 
 	return str_starts(name, ".cfi_") || is_one_of(name, list);
 }
@@ -362,7 +365,8 @@ is_harmless(struct Str name)
 static bool
 is_alignment(struct Str name)
 {
-	static const char *const list[] = {".p2align", ".align", ".balign", ".p2alignw", ".p2alignl", ".balignw", ".balignl", NULL};
+	static const char *const list[] = {
+	    ".p2align", ".align", ".balign", ".p2alignw", ".p2alignl", ".balignw", ".balignl", NULL};
 
 	return is_one_of(name, list);
 }
@@ -465,7 +469,7 @@ is_runtime_call(struct Emit *e, size_t index, const struct InsnRow *row)
 	const struct Source *source = &e->unit->source;
 
 	return row->class == INSN_LEA && index + 1 < source->count &&
-	    str_find(source->statements[index + 1].args, "(%r14)") >= 0;
+	       str_find(source->statements[index + 1].args, "(%r14)") >= 0;
 }
 
 static void
@@ -482,7 +486,7 @@ note_facts(struct Emit *e, size_t index, const struct InsnRow *row, struct Str o
 	if (row->class == INSN_PUSH && str_is(operands, "%rcx"))
 		facts->saves_rcx = true;
 	if ((row->flags & LOADS) && (str_ends(operands, ",%ecx") || str_ends(operands, ", %ecx") ||
-	    str_ends(operands, ",%rcx") || str_ends(operands, ", %rcx")))
+					str_ends(operands, ",%rcx") || str_ends(operands, ", %rcx")))
 		facts->clobbers_rcx = true;
 	if (row->class == INSN_CALL && is_undefined(e->unit, index, operands))
 		facts->clobbers_rcx = true;
@@ -513,7 +517,7 @@ static bool
 is_compiler_mark(const struct Statement *st)
 {
 	return st->kind == ST_DIRECTIVE && str_is(st->name, ".ident") &&
-	    (str_find(st->args, "GCC: ") >= 0 || str_find(st->args, "clang version") >= 0);
+	       (str_find(st->args, "GCC: ") >= 0 || str_find(st->args, "clang version") >= 0);
 }
 
 static void
