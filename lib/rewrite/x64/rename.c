@@ -36,13 +36,12 @@ struct Renaming {
 	int to[2];
 };
 
-static struct Renaming *
-renaming_of(struct Unit *unit, struct Renaming *all, const struct Statement *st)
+/* Whether the statement belongs to a function and may name a register. */
+static bool
+may_name_register(const struct Statement *st)
 {
-	if (st->function < 0 ||
-	    (st->kind != ST_INSTRUCTION && !(st->kind == ST_DIRECTIVE && str_starts(st->name, ".cfi_"))))
-		return NULL;
-	return &all[unit->functions[st->function].group];
+	return st->function >= 0 &&
+	       (st->kind == ST_INSTRUCTION || (st->kind == ST_DIRECTIVE && str_starts(st->name, ".cfi_")));
 }
 
 /* Saving and restoring alone is no use: it stays as it is. */
@@ -122,21 +121,27 @@ names_a_register_first(struct Str directive)
 	return false;
 }
 
+static void
+rename_statement(struct Source *source, const struct Statement *st, const struct Renaming *renaming)
+{
+	rename_in(source, st->args, renaming);
+	if (names_a_register_first(st->name))
+		rename_dwarf(source, st->args, renaming);
+}
+
 void
 rename_reserved(struct Unit *unit)
 {
-	struct Renaming *all = arena_take(&unit->arena, (unit->function_count + 1) * sizeof *all), *renaming;
+	struct Renaming *all = arena_take(&unit->arena, (unit->function_count + 1) * sizeof *all);
 	struct Source *source = &unit->source;
 
 	for (size_t i = 0; i < source->count; i++)
-		if ((renaming = renaming_of(unit, all, &source->statements[i])))
-			note_uses(renaming, &source->statements[i]);
+		if (may_name_register(&source->statements[i]))
+			note_uses(&all[unit->functions[source->statements[i].function].group], &source->statements[i]);
 	for (size_t i = 0; i < unit->function_count; i++)
 		choose(&all[i]);
 	for (size_t i = 0; i < source->count; i++)
-		if ((renaming = renaming_of(unit, all, &source->statements[i]))) {
-			rename_in(source, source->statements[i].args, renaming);
-			if (names_a_register_first(source->statements[i].name))
-				rename_dwarf(source, source->statements[i].args, renaming);
-		}
+		if (may_name_register(&source->statements[i]))
+			rename_statement(source, &source->statements[i],
+			    &all[unit->functions[source->statements[i].function].group]);
 }
