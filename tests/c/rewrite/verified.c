@@ -124,6 +124,29 @@ verify_text(const char *name, const struct LFIVerifyOptions *opts)
 	free(code);
 }
 
+/* The second way to an object file: with the sizes of a first one. */
+static void
+place(const char *name, const char *confined, struct LFIRewriteOptions opts, const struct LFIVerifyOptions *verify)
+{
+	char *text, *object;
+	size_t size;
+
+	opts.struct_size = sizeof opts;
+	assert_int_equal(lfi_rewrite_measure(confined, strlen(confined), &text, NULL), 0);
+	write_file("measure.s", text);
+	lfi_rewrite_free(text);
+	assert_int_equal(run("as %s/measure.s -o %s/measure.o", folder, folder), 0);
+	object = read_file("measure.o", &size);
+	if (lfi_rewrite_layout(&opts, confined, strlen(confined), object, size, &text, NULL) < 0)
+		fail_msg("%s: %s", name, lfi_errmsg());
+	write_file("out.s", text);
+	lfi_rewrite_free(text);
+	free(object);
+	if (run("as %s/out.s -o %s/out.o", folder, folder) != 0)
+		fail_msg("%s does not assemble once placed", name);
+	verify_text(name, verify);
+}
+
 static void
 check(const char *name, const char *assembly, struct LFIRewriteOptions opts)
 {
@@ -138,10 +161,11 @@ check(const char *name, const char *assembly, struct LFIRewriteOptions opts)
 	if (!output)
 		fail_msg("%s: line %u: %s: %s", name, seen.line, seen.message, seen.text);
 	write_file("out.s", output);
-	lfi_rewrite_free(output);
 	if (run("as %s/out.s -o %s/out.o", folder, folder) != 0)
 		fail_msg("%s does not assemble", name);
 	verify_text(name, &verify);
+	place(name, output, opts, &verify);
+	lfi_rewrite_free(output);
 }
 
 static const struct {
