@@ -69,7 +69,7 @@ struct LFIContext {
 	_Atomic uint32_t state;   /* STATE_*: written by the thread that entered, read by box_gate_close */
 	uint64_t resume;          /* L of the last runtime call, as the verifier saw it */
 	uint64_t resume_rsp;      /* rsp then */
-	uint64_t return_l;        /* L of the return stub; ~0 when there is none */
+	_Atomic uint64_t return_l; /* L of the return stub; ~0 when there is none */
 	uint32_t mxcsr;           /* the sandbox's, during a runtime call */
 	uint16_t fcw;
 	bool ending;              /* lfi_ctx_exit was called */

@@ -39,7 +39,6 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 	if (arch_store64((uint64_t *) sp, page) < 0 ||
 	    (stack_bytes > 0 && copy_guarded((void *) (sp + 8), stack, stack_bytes) > 0))
 		return error_set(LFI_ERR_UNMAPPED, "the stack at %#llx in the sandbox cannot be written", (unsigned long long) sp);
-	ctx->return_l = page + CALLBACK_RESUME;
 	frame->target = box_mask_entry(box, target);
 	frame->sp = sp;
 	return 0;

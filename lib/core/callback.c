@@ -30,6 +30,8 @@ ensure_page(struct LFIBox *box)
 	if (r < 0)
 		return -1;
 	atomic_store(&box->callback_page, addr);
+	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)
+		atomic_store(&ctx->return_l, addr + CALLBACK_RESUME);
 	return 0;
 }
 

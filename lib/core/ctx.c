@@ -26,6 +26,7 @@ struct LFIContext *
 lfi_ctx_new(struct LFIBox *box, void *user)
 {
 	struct LFIContext *ctx = calloc(1, sizeof *ctx);
+	uint64_t page;
 
 	if (!ctx) {
 		error_set(LFI_ERR_NOMEM, "no memory for a context");
@@ -37,6 +38,8 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	ctx->mxcsr = MXCSR_DEFAULT;
 	ctx->fcw = FCW_DEFAULT;
 	pthread_mutex_lock(&box->lock);
+	page = atomic_load(&box->callback_page);
+	atomic_init(&ctx->return_l, page ? page + CALLBACK_RESUME : UINT64_MAX);
 	ctx->next = box->contexts;
 	ctx->link = &box->contexts;
 	if (ctx->next)

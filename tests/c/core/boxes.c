@@ -284,6 +284,9 @@ out_of_mappings(void)
 	}
 	if (failed != LFI_ERR_NOMEM)
 		return 1;
+	/* And the host has what was left. */
+	for (int i = 0; mmap(NULL, PAGE, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; i++)
+		;
 	/* Neither what is to be replaced nor what is to become code is lost. */
 	if (lfi_box_mapat(box, last, PAGE, LFI_PROT_READ, LFI_MAP_FIXED | ANON, -1, 0) == last)
 		lfi_box_mapat(box, last, PAGE, RW, LFI_MAP_FIXED | ANON, -1, 0);

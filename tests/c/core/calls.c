@@ -373,10 +373,35 @@ a_callback_at_the_very_top_of_a_stack_does_not_read_beyond(void **state)
 	drop(&f);
 }
 
+static int seventh = -1;
+
+static int
+remember_seventh(int a, int b, int c, int d, int e, int f, int g)
+{
+	seventh = g;
+	return g;
+}
+
+static void
+stack_arguments_are_read_in_the_sandbox_only(void **state)
+{
+	/* Under jumps-only, rsp may be anything. */
+	struct Fixture f = fixture((struct LFIOptions) {.jumps_only = true, .no_verify = true});
+	void *cb = lfi_box_register_cb(f.box, remember_seventh);
+	uint64_t host_words[32];
+
+	for (int i = 0; i < 32; i++)
+		host_words[i] = 0x5ec2e7;
+	LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_stack_jump), int, (void *, void *), cb, host_words);
+	assert_int_not_equal(seventh, 0x5ec2e7);
+	assert_int_not_equal(seventh, -1);
+	drop(&f);
+}
+
 static struct Fixture *nested;
 static lfiptr nested_fn;
 static void *nested_cb;
-static int depth;
+static int depth, nested_error;
 
 /* Calls back into the sandbox, which calls this again. */
 static int
@@ -389,6 +414,8 @@ again(int x)
 	if (x >= depth)
 		return x;
 	int r = LFI_INVOKE(nested->box, &ctx, nested_fn, int, (void *, int), nested_cb, x + 1);
+	if (lfi_errno() != LFI_OK && !nested_error)
+		nested_error = lfi_errno();
 	assert_true(lfi_ctx_regs(ctx)->sp == sp);
 	return r;
 }
@@ -406,9 +433,22 @@ calls_and_callbacks_nest(void **state)
 	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, nested_fn, int, (void *, int), nested_cb, 1), 50 + 50);
 	assert_int_equal(lfi_errno(), LFI_OK);
 	assert_null(lfi_cur_ctx());
-	/* The hosts's stack does not depend on the sandbox's mood. */
+	drop(&f);
+}
+
+static void
+a_call_that_is_too_deep_is_refused(void **state)
+{
+	/* The use of the host's stack does not depend on the sandbox's mood. */
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	nested = &f;
+	nested_fn = LOAD(f.box, code_call_plus1);
+	nested_cb = lfi_box_register_cb(f.box, again);
 	depth = 1000;
-	assert_int_not_equal(LFI_INVOKE(f.box, &f.ctx, nested_fn, int, (void *, int), nested_cb, 1), 1000 + 1000);
+	nested_error = 0;
+	LFI_INVOKE(f.box, &f.ctx, nested_fn, int, (void *, int), nested_cb, 1);
+	assert_int_equal(nested_error, LFI_ERR_LIMIT);
 	drop(&f);
 }
 
@@ -469,10 +509,27 @@ a_return_that_nobody_asked_for_faults(void **state)
 		assert_error(LFI_ERR_FAULT);
 	}
 	/* A run that goes to where invocations return. */
+	struct LFIContext *fresh = lfi_ctx_new(f.box, NULL);
+	struct LFIFault fault;
 	void *cb = lfi_box_register_cb(f.box, seven);
-	lfi_ctx_regs(f.ctx)->rdi = ((uint64_t) cb & ~0xfffull);
-	assert_int_equal(lfi_ctx_run(f.ctx, LOAD(f.box, code_jump)), -1);
+	lfiptr page = (lfiptr) cb & ~(lfiptr) 4095;
+	lfi_ctx_regs(fresh)->rdi = page;
+	assert_int_equal(lfi_ctx_run(fresh, LOAD(f.box, code_jump)), -1);
 	assert_error(LFI_ERR_FAULT);
+	assert_int_equal(lfi_ctx_fault(fresh, &fault), 0);
+	/* A call of entry 4 with an L in the page that is no entry's. */
+	uint8_t code[11] = {0x4c, 0x8d, 0x1d, 0, 0, 0, 0, 0x41, 0xff, 0x66, 0xe0}, whole[PAGE];
+	lfiptr p = map(f.box, PAGE);
+	int32_t distance = (int32_t) (page + 64 - (p + 7));
+	memcpy(code + 3, &distance, 4);
+	memset(whole, 0xcc, PAGE);
+	memcpy(whole, code, sizeof code);
+	assert_done(lfi_box_copyto(f.box, p, whole, PAGE));
+	assert_done(lfi_box_mprotect(f.box, p, PAGE, RX));
+	fresh = lfi_ctx_new(f.box, NULL);
+	assert_int_equal(lfi_ctx_run(fresh, p), -1);
+	assert_int_equal(lfi_ctx_fault(fresh, &fault), 0);
+	assert_int_equal(fault.pc, page + 64);
 	drop(&f);
 }
 
@@ -700,6 +757,54 @@ an_exit_in_a_call_without_a_run_ends_the_call(void **state)
 	drop(&f);
 }
 
+static void
+callbacks_work_in_a_run(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	uint8_t code[sizeof code_apply];
+
+	/* To the callback, whose return goes to the word on the stack: the code that makes the last system call. */
+	lfi_sys_handler(f.engine, exit_at_ten);
+	count = 9;
+	seventh = -1;
+	memcpy(code, code_apply, sizeof code);
+	uint64_t last = LOAD(f.box, code_syscall);
+	lfi_ctx_regs(f.ctx)->rdi = (uint64_t) lfi_box_register_cb(f.box, remember_seventh);
+	lfi_ctx_regs(f.ctx)->sp = f.stack - 256;
+	assert_done(lfi_box_copyto(f.box, f.stack - 256, &last, sizeof last));
+	assert_int_equal(lfi_ctx_run(f.ctx, LOAD(f.box, code)), 12);
+	assert_int_equal(seventh, 0);
+	drop(&f);
+}
+
+static lfiptr inner_run;
+static int inner_runs;
+
+/* At first runs something else, which ends at once. */
+static void
+handler_that_runs(struct LFIContext *ctx)
+{
+	if (inner_runs++ == 0) {
+		assert_int_equal(lfi_ctx_run(ctx, inner_run), 4);
+		return;
+	}
+	lfi_ctx_exit(ctx, inner_runs == 2 ? 4 : 5);
+}
+
+static void
+a_run_in_a_handler_ends_by_itself(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	inner_runs = 0;
+	inner_run = LOAD(f.box, code_spin);
+	lfi_sys_handler(f.engine, handler_that_runs);
+	/* The outer one goes on, and ends at its next system call. */
+	assert_int_equal(lfi_ctx_run(f.ctx, inner_run), 5);
+	assert_int_equal(inner_runs, 3);
+	drop(&f);
+}
+
 static struct LFIContext *run_ctx;
 static int inner_errno, unwound;
 
@@ -830,6 +935,21 @@ a_handler_can_send_the_sandbox_only_to_itself(void **state)
 	drop(&f);
 }
 
+static void
+a_run_starts_with_a_stack_pointer_in_the_sandbox(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	uint64_t host_words[64] = {0};
+
+	lfi_ctx_regs(f.ctx)->sp = (uint64_t) &host_words[64];
+	lfi_ctx_regs(f.ctx)->rax = 0x5ec2e7;
+	assert_int_equal(lfi_ctx_run(f.ctx, LOAD(f.box, code_overflow)), -1);
+	assert_error(LFI_ERR_FAULT);
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(host_words[i], 0);
+	drop(&f);
+}
+
 int
 main(void)
 {
@@ -850,7 +970,9 @@ main(void)
 		cmocka_unit_test(without_init_ret_nothing_can_be_called),
 		cmocka_unit_test(a_callback_gets_arguments_from_registers_and_the_stack),
 		cmocka_unit_test(a_callback_at_the_very_top_of_a_stack_does_not_read_beyond),
+		cmocka_unit_test(stack_arguments_are_read_in_the_sandbox_only),
 		cmocka_unit_test(calls_and_callbacks_nest),
+		cmocka_unit_test(a_call_that_is_too_deep_is_refused),
 		cmocka_unit_test(a_callback_that_was_taken_back_faults),
 		cmocka_unit_test(callbacks_run_out_at_127),
 		cmocka_unit_test(a_return_that_nobody_asked_for_faults),
@@ -861,9 +983,12 @@ main(void)
 		cmocka_unit_test(what_is_entered_is_not_freed),
 		cmocka_unit_test(a_run_ends_when_a_handler_says_so),
 		cmocka_unit_test(an_exit_in_a_call_without_a_run_ends_the_call),
+		cmocka_unit_test(callbacks_work_in_a_run),
+		cmocka_unit_test(a_run_in_a_handler_ends_by_itself),
 		cmocka_unit_test(an_exit_in_a_callback_unwinds_to_the_run),
 		cmocka_unit_test(a_call_in_a_handler_keeps_the_registers_around_it),
 		cmocka_unit_test(a_handler_can_send_the_sandbox_only_to_itself),
+		cmocka_unit_test(a_run_starts_with_a_stack_pointer_in_the_sandbox),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -340,6 +340,23 @@ die_sandbox_jump(struct Fixture *f)
 	((void (*)(void)) LOAD(f->box, code_ud2))();
 }
 
+static lfiptr jump_target;
+
+static int
+jumping_callback(int x)
+{
+	((void (*)(void)) jump_target)();
+	return 0;
+}
+
+static void
+die_jump_in_callback(struct Fixture *f)
+{
+	jump_target = LOAD(f->box, code_ud2);
+	LFI_INVOKE(f->box, &f->ctx, LOAD(f->box, code_apply), int, (void *, int),
+	    lfi_box_register_cb(f->box, jumping_callback), 1);
+}
+
 static void
 ignored_but_real(struct Fixture *f)
 {
@@ -353,7 +370,8 @@ faults_of_the_host_have_their_default_action(void **state)
 		void (*fn)(struct Fixture *);
 		int signal;
 	} rows[] = {{die_null, SIGSEGV}, {die_ud2, SIGILL}, {die_int3, SIGTRAP}, {die_sent, SIGSEGV},
-	    {die_sandbox_memory, SIGSEGV}, {die_sandbox_jump, SIGILL}, {ignored_but_real, SIGILL}};
+	    {die_sandbox_memory, SIGSEGV}, {die_sandbox_jump, SIGILL},
+	    {die_jump_in_callback, SIGILL}, {ignored_but_real, SIGILL}};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		int status = status_of(rows[i].fn);
@@ -434,10 +452,12 @@ signals_sent_to_a_thread_in_the_sandbox_are_not_faults(void **state)
 
 static struct Fixture *interrupted;
 static volatile int interrupting_error;
+static volatile uint64_t handler_stack;
 
 static void
 enter_from_a_handler(int sig)
 {
+	handler_stack = (uint64_t) __builtin_frame_address(0);
 	struct LFIContext *ctx = interrupted->ctx;
 	uint32_t one = 1;
 
@@ -465,6 +485,8 @@ a_signal_handler_cannot_enter_what_it_interrupted(void **state)
 	ualarm(20000, 0);
 	LFI_INVOKE(f.box, &f.ctx, loop, int, (lfiptr), f.buffer);
 	assert_int_equal(interrupting_error, LFI_ERR_BUSY);
+	/* Its stack is the host's, though it was installed without SA_ONSTACK. */
+	assert_true(handler_stack - f.box->base >= BOX_SIZE);
 	drop(&f);
 	signal(SIGALRM, SIG_DFL);
 }

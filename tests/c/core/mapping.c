@@ -554,6 +554,38 @@ code_comes_and_goes_while_others_cross(void **state)
 	drop(&f);
 }
 
+static void *
+call_once(void *arg)
+{
+	atomic_store(&racing_stop, true);
+	return (void *) (intptr_t) LFI_INVOKE(racing->box, &racing->ctx, racing_at, int, (int, int), 3, 4);
+}
+
+static void
+nobody_goes_in_while_the_gate_is_closed(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	pthread_t thread;
+	void *result;
+
+	racing = &f;
+	racing_at = LOAD(f.box, code_ud2);
+	pthread_mutex_lock(&f.box->lock);
+	assert_true(box_gate_close(f.box));
+	atomic_store(&racing_stop, false);
+	pthread_create(&thread, NULL, call_once, NULL);
+	while (!atomic_load(&racing_stop))
+		usleep(100);
+	usleep(50000);
+	/* Had it gone in, it would have trapped. */
+	assert_false(f.ctx->faulted);
+	box_gate_open(f.box);
+	pthread_mutex_unlock(&f.box->lock);
+	pthread_join(thread, &result);
+	assert_true(f.ctx->faulted);
+	drop(&f);
+}
+
 static void
 what_code_does_is_known_before_it_runs(void **state)
 {
@@ -769,6 +801,7 @@ main(void)
 		cmocka_unit_test(code_with_a_context_inside_stays),
 		cmocka_unit_test(code_stays_while_a_context_executes),
 		cmocka_unit_test(code_comes_and_goes_while_others_cross),
+		cmocka_unit_test(nobody_goes_in_while_the_gate_is_closed),
 		cmocka_unit_test(what_code_does_is_known_before_it_runs),
 		cmocka_unit_test(code_with_new_registers_waits_for_who_executes),
 		cmocka_unit_test(a_processor_feature_that_is_absent_is_named),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sandboxed x86-64 code for the tests of core, one instruction per row. `ret` is spelled out as the scheme's
- * return; runtime calls are those of scheme section 3. All of it verifies, but code_bad_store.
+ * return; runtime calls are those of scheme section 3. All of it verifies, but code_bad_store and
+ * code_stack_jump.
  */
 #ifndef TESTS_SNIPPETS_H
 #define TESTS_SNIPPETS_H
@@ -1414,6 +1415,13 @@ CODE code_push_syscall[] = {
 	0x90, /* nop */
 	0x4c, 0x8d, 0x1d, 0x04, 0x00, 0x00, 0x00, /* lea 0x4(%rip),%r11 */
 	0x41, 0xff, 0x66, 0xf8, /* jmp *-0x8(%r14) */
+};
+
+CODE code_stack_jump[] = {
+	0x48, 0x89, 0xf4, /* mov %rsi,%rsp */
+	0x83, 0xe7, 0xe0, /* and $0xffffffe0,%edi */
+	0x4c, 0x01, 0xf7, /* add %r14,%rdi */
+	0xff, 0xe7, /* jmp *%rdi */
 };
 
 #endif

@@ -124,6 +124,33 @@ a_call_shows_nothing_but_its_arguments(void **state)
 	drop(&f);
 }
 
+static __attribute__((noinline)) void
+dirty_stack(void)
+{
+	uint64_t words[512];
+
+	for (int i = 0; i < 512; i++)
+		words[i] = SECRET;
+	__asm__ volatile("" : : "m"(words));
+}
+
+static void
+lfi_call_shows_nothing_but_its_arguments(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_dump);
+	union LFIValue arg = {.p = (void *) f.buffer};
+	uint64_t got[48];
+
+	dirty_stack();
+	assert_done(lfi_call(f.ctx, p, "v(p)", &arg, NULL));
+	peek(&f, got, sizeof got);
+	for (int i = 0; i < 48; i++)
+		if (i != 0 && i != 4 && i != 7 && i != 11 && i != 14 && i != 15)
+			assert_int_equal(got[i], 0);
+	drop(&f);
+}
+
 static void
 the_x87_registers_show_nothing(void **state)
 {
@@ -535,6 +562,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_shows_nothing_but_its_arguments),
+		cmocka_unit_test(lfi_call_shows_nothing_but_its_arguments),
 		cmocka_unit_test(the_x87_registers_show_nothing),
 		cmocka_unit_test(upper_halves_show_nothing_once_code_can_read_them),
 		cmocka_unit_test(avx512_registers_and_masks_show_nothing),
