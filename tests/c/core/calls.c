@@ -71,11 +71,12 @@ no_word_of_the_hosts_stack_goes_in(void **state)
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
 	lfiptr p = LOAD(f.box, code_dump_stack);
 	uint64_t got[8];
+	volatile long double one = 1.0L;
 
 	/* On the stack: a char, padding, a long double (its end is 6 bytes of padding); then floats that no register is left for. */
 	dirty_stack();
 	LFI_INVOKE(f.box, &f.ctx, p, void,
-	    (lfiptr, int, int, int, int, int, char, long double), f.buffer, 2, 3, 4, 5, 6, 7, 1.0L);
+	    (lfiptr, int, int, int, int, int, char, long double), f.buffer, 2, 3, 4, 5, 6, 7, one);
 	peek(&f, got, sizeof got);
 	assert_int_equal(got[0], 7);
 	assert_int_equal(got[1], 0);

@@ -554,11 +554,27 @@ code_comes_and_goes_while_others_cross(void **state)
 	drop(&f);
 }
 
+static atomic_int gate_step;
+
+/* Calls once, waits for the gate to be closed, calls again. */
 static void *
-call_once(void *arg)
+call_twice(void *arg)
 {
-	atomic_store(&racing_stop, true);
-	return (void *) (intptr_t) LFI_INVOKE(racing->box, &racing->ctx, racing_at, int, (int, int), 3, 4);
+	LFI_INVOKE(racing->box, &racing->ctx, racing_at, int, (void));
+	racing->ctx->faulted = false;
+	atomic_store(&gate_step, 1);
+	while (atomic_load(&gate_step) != 2)
+		usleep(100);
+	atomic_store(&gate_step, 3);
+	LFI_INVOKE(racing->box, &racing->ctx, racing_at, int, (void));
+	return NULL;
+}
+
+static void
+wait_for_step(int step)
+{
+	while (atomic_load(&gate_step) != step)
+		usleep(100);
 }
 
 static void
@@ -566,22 +582,22 @@ nobody_goes_in_while_the_gate_is_closed(void **state)
 {
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
 	pthread_t thread;
-	void *result;
 
 	racing = &f;
 	racing_at = LOAD(f.box, code_ud2);
+	atomic_store(&gate_step, 0);
+	pthread_create(&thread, NULL, call_twice, NULL);
+	wait_for_step(1);
 	pthread_mutex_lock(&f.box->lock);
 	assert_true(box_gate_close(f.box));
-	atomic_store(&racing_stop, false);
-	pthread_create(&thread, NULL, call_once, NULL);
-	while (!atomic_load(&racing_stop))
-		usleep(100);
+	atomic_store(&gate_step, 2);
+	wait_for_step(3);
 	usleep(50000);
 	/* Had it gone in, it would have trapped. */
 	assert_false(f.ctx->faulted);
 	box_gate_open(f.box);
 	pthread_mutex_unlock(&f.box->lock);
-	pthread_join(thread, &result);
+	pthread_join(thread, NULL);
 	assert_true(f.ctx->faulted);
 	drop(&f);
 }
