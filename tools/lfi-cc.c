@@ -40,7 +40,8 @@ compile_all(struct cc *cc)
 
 		if (input->kind == KIND_LINKER) {
 			if (cc->mode != MODE_LINK)
-				fprintf(stderr, "lfi-cc: warning: %s: linker input file unused because linking not done\n",
+				fprintf(stderr,
+				    "lfi-cc: warning: %s: linker input file unused because linking not done\n",
 				    input->path);
 			continue;
 		}

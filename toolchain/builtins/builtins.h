@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the helper functions of the compilers share. They are called by generated code only, so they have no other prototypes. */
+/* What the helper functions of the compilers share. They are called by generated code only, so they have no other
+ * prototypes. */
 #ifndef BUILTINS_H
 #define BUILTINS_H
 

@@ -15,27 +15,28 @@ struct {
 } __cpu_model;
 unsigned __cpu_features2[3];
 
-/* Feature number of the compilers, and where cpuid tells it: leaf 1 or 7, or 0x80000001; register 0 to 3 for eax to edx; bit. */
+/* Feature number of the compilers, and where cpuid tells it: leaf 1 or 7, or 0x80000001; register 0 to 3 for eax to
+ * edx; bit. */
 static const struct {
 	unsigned char feature, leaf, reg, bit;
 	unsigned char needs_avx; /* the system keeps the upper halves of vector registers */
 } rows[] = {
-	{0, 1, 3, 15, 0},  /* cmov */
-	{1, 1, 3, 23, 0},  /* mmx */
-	{2, 1, 2, 23, 0},  /* popcnt */
-	{3, 1, 3, 25, 0},  /* sse */
-	{4, 1, 3, 26, 0},  /* sse2 */
-	{5, 1, 2, 0, 0},   /* sse3 */
-	{6, 1, 2, 9, 0},   /* ssse3 */
-	{7, 1, 2, 19, 0},  /* sse4.1 */
-	{8, 1, 2, 20, 0},  /* sse4.2 */
-	{9, 1, 2, 28, 1},  /* avx */
-	{10, 7, 1, 5, 1},  /* avx2 */
-	{14, 1, 2, 12, 1}, /* fma */
-	{16, 7, 1, 3, 0},  /* bmi */
-	{17, 7, 1, 8, 0},  /* bmi2 */
-	{18, 1, 2, 25, 0}, /* aes */
-	{19, 1, 2, 1, 0},  /* pclmul */
+    {0, 1, 3, 15, 0},  /* cmov */
+    {1, 1, 3, 23, 0},  /* mmx */
+    {2, 1, 2, 23, 0},  /* popcnt */
+    {3, 1, 3, 25, 0},  /* sse */
+    {4, 1, 3, 26, 0},  /* sse2 */
+    {5, 1, 2, 0, 0},   /* sse3 */
+    {6, 1, 2, 9, 0},   /* ssse3 */
+    {7, 1, 2, 19, 0},  /* sse4.1 */
+    {8, 1, 2, 20, 0},  /* sse4.2 */
+    {9, 1, 2, 28, 1},  /* avx */
+    {10, 7, 1, 5, 1},  /* avx2 */
+    {14, 1, 2, 12, 1}, /* fma */
+    {16, 7, 1, 3, 0},  /* bmi */
+    {17, 7, 1, 8, 0},  /* bmi2 */
+    {18, 1, 2, 25, 0}, /* aes */
+    {19, 1, 2, 1, 0},  /* pclmul */
 };
 
 static int
@@ -69,7 +70,9 @@ __cpu_indicator_init(void)
 		if ((leaf[rows[i].reg] >> rows[i].bit & 1) && (avx || !rows[i].needs_avx))
 			__cpu_model.features[0] |= 1u << rows[i].feature;
 	}
-	__cpu_model.vendor = vendor == signature_INTEL_ebx ? VENDOR_INTEL : vendor == signature_AMD_ebx ? VENDOR_AMD : VENDOR_OTHER;
+	__cpu_model.vendor = vendor == signature_INTEL_ebx ? VENDOR_INTEL
+			     : vendor == signature_AMD_ebx ? VENDOR_AMD
+							   : VENDOR_OTHER;
 	return 0;
 }
 

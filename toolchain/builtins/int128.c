@@ -30,7 +30,8 @@ __udivmodti4(u128 a, u128 b, u128 *rest)
 		quotient = (u128) high << 64 | low;
 		left = r;
 	} else {
-		/* Knuth's estimate: with the divisor's top 64 bits and half the dividend, at most one too large after the shift back. */
+		/* Knuth's estimate: with the divisor's top 64 bits and half the dividend, at most one too large after
+		 * the shift back. */
 		int shift = __builtin_clzll(b1);
 		uint64_t top = (uint64_t) ((b << shift) >> 64);
 

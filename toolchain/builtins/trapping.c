@@ -5,26 +5,26 @@
  */
 #include "builtins.h"
 
-#define BINARY(name, type, operation)                 \
-	type name(type a, type b)                     \
-	{                                             \
-		type result;                          \
-		if (operation(a, b, &result))         \
-			trap();                       \
-		return result;                        \
+#define BINARY(name, type, operation)         \
+	type name(type a, type b)             \
+	{                                     \
+		type result;                  \
+		if (operation(a, b, &result)) \
+			trap();               \
+		return result;                \
 	}
 
-#define UNARY(suffix, type)                           \
-	type __negv##suffix(type a)                   \
-	{                                             \
-		type result;                          \
+#define UNARY(suffix, type)                                \
+	type __negv##suffix(type a)                        \
+	{                                                  \
+		type result;                               \
 		if (__builtin_sub_overflow(0, a, &result)) \
-			trap();                       \
-		return result;                        \
-	}                                             \
-	type __absv##suffix(type a)                   \
-	{                                             \
-		return a < 0 ? __negv##suffix(a) : a; \
+			trap();                            \
+		return result;                             \
+	}                                                  \
+	type __absv##suffix(type a)                        \
+	{                                                  \
+		return a < 0 ? __negv##suffix(a) : a;      \
 	}
 
 BINARY(__addvsi3, int32_t, __builtin_add_overflow)

@@ -37,7 +37,7 @@ enum mode {
 
 /* What an input is, by its suffix or -x. */
 enum kind {
-	KIND_AUTO,      /* -x none: by suffix */
+	KIND_AUTO, /* -x none: by suffix */
 	KIND_C,
 	KIND_HEADER,
 	KIND_CPP_OUTPUT,
@@ -64,17 +64,17 @@ struct cc {
 
 	bool print_only, verbose, save_temps, verify, no_layout;
 	bool no_std_libs, no_start_files, no_default_libs, no_std_includes, relocatable;
-	bool depend;              /* -MD or -MMD */
-	const char *depend_file;  /* -MF */
-	bool depend_target;       /* -MT or -MQ was given */
-	const char *linker;       /* ld, or as -fuse-ld says */
-	const char *query;        /* -print-… or -dump…, which ends the run */
-	bool link_wanted;         /* -Wl or the like: link although there are no inputs */
+	bool depend;             /* -MD or -MMD */
+	const char *depend_file; /* -MF */
+	bool depend_target;      /* -MT or -MQ was given */
+	const char *linker;      /* ld, or as -fuse-ld says */
+	const char *query;       /* -print-… or -dump…, which ends the run */
+	bool link_wanted;        /* -Wl or the like: link although there are no inputs */
 
-	const char *compiler;     /* as given; NULL: search */
+	const char *compiler; /* as given; NULL: search */
 	bool clang;
 	const char *sysroot;
-	const char *program_dir;  /* where lfi-cc itself is */
+	const char *program_dir; /* where lfi-cc itself is */
 
 	struct LFIRewriteOptions rewrite;
 };
@@ -100,7 +100,8 @@ int link_program(struct cc *cc);
 /* ---- run.c: child processes and temporary files ---- */
 
 void run_init(void);
-/* Runs a command with stdin and stdout replaced where >= 0. Returns its exit status, 4 when a signal ended it; prints why it did not run. */
+/* Runs a command with stdin and stdout replaced where >= 0. Returns its exit status, 4 when a signal ended it; prints
+ * why it did not run. */
 int run_command(const struct cc *cc, const struct strings *command, int in, int out);
 /* The same with stderr replaced, too. */
 int run_command_all(const struct cc *cc, const struct strings *command, int in, int out, int err);

@@ -123,9 +123,20 @@ with_suffix(const char *path, const char *suffix)
 
 /* ---- The compiler's command line ---- */
 
+/* As -x spells them. What the compiler does not compile it may take as it likes. */
+static const char *const language_names[] = {
+    [KIND_AUTO] = "none",
+    [KIND_C] = "c",
+    [KIND_HEADER] = "c-header",
+    [KIND_CPP_OUTPUT] = "cpp-output",
+    [KIND_ASM] = "assembler",
+    [KIND_ASM_CPP] = "assembler-with-cpp",
+    [KIND_LINKER] = "none",
+};
+
 /*
- * What every compilation gets, behind the user's options so that it wins. Reserved registers: gcc leaves r11, r14, r15 alone;
- * clang cannot, so it is made to use few registers and the rewriter renames r14 and r15 where they still occur.
+ * What every compilation gets, behind the user's options so that it wins. Reserved registers: gcc leaves r11, r14, r15
+ * alone; clang cannot, so it is made to use few registers and the rewriter renames r14 and r15 where they still occur.
  */
 static void
 add_target_options(const struct cc *cc, struct strings *command, int registers)
@@ -199,8 +210,6 @@ begin_command(const struct cc *cc, struct strings *command)
 static int
 run_compiler(const struct cc *cc, const struct input *input, int in, int out, int registers)
 {
-	static const char *const languages[] = {
-		[KIND_C] = "c", [KIND_CPP_OUTPUT] = "cpp-output", [KIND_ASM_CPP] = "assembler-with-cpp"};
 	struct strings command = {0};
 
 	begin_command(cc, &command);
@@ -210,7 +219,7 @@ run_compiler(const struct cc *cc, const struct input *input, int in, int out, in
 	strings_add(&command, "-o");
 	strings_add(&command, "-");
 	strings_add(&command, "-x");
-	strings_add(&command, languages[input->kind]);
+	strings_add(&command, language_names[input->kind]);
 	strings_add(&command, input->path);
 	if (in >= 0)
 		lseek(in, 0, SEEK_SET);
@@ -237,11 +246,7 @@ preprocess_inputs(struct cc *cc)
 		const struct input *input = &cc->inputs[i];
 
 		strings_add(&command, "-x");
-		strings_add(&command, input->kind == KIND_C   ? "c"
-		    : input->kind == KIND_HEADER                  ? "c-header"
-		    : input->kind == KIND_ASM_CPP                 ? "assembler-with-cpp"
-		    : input->kind == KIND_CPP_OUTPUT              ? "cpp-output"
-		                                                  : "none");
+		strings_add(&command, language_names[input->kind]);
 		strings_add(&command, input->path);
 	}
 	return run_command(cc, &command, -1, -1);
@@ -286,7 +291,8 @@ rewrite(const struct cc *cc, const struct input *input, const struct text *in, s
 	int result;
 
 	options.struct_size = sizeof options;
-	/* Inline and preprocessed assembly names its lines; other lines of a compiler's text are only those of --save-temps. */
+	/* Inline and preprocessed assembly names its lines; other lines of a compiler's text are only those of
+	 * --save-temps. */
 	options.file = generated ? keep_format("%s (assembly)", input->path) : input->path;
 	options.rename_reserved = cc->clang && generated;
 	stream = open_memstream(&words, &words_size);
@@ -297,7 +303,8 @@ rewrite(const struct cc *cc, const struct input *input, const struct text *in, s
 	result = lfi_rewrite(&options, in->data, in->size, &text, &out->size, report_construct, stream);
 	fclose(stream);
 	if (result < 0)
-		*messages = keep_format("%s%s", words, words_size ? "" : keep_format("lfi-cc: error: %s: %s\n", input->path, lfi_errmsg()));
+		*messages = keep_format(
+		    "%s%s", words, words_size ? "" : keep_format("lfi-cc: error: %s: %s\n", input->path, lfi_errmsg()));
 	else
 		take_text(out, text, out->size);
 	free(words);
@@ -369,8 +376,9 @@ is_defined(const char *text, const struct naming *weak)
 }
 
 /*
- * A weak symbol that no file defines is 0. Unless it is hidden, though, the linker thinks that a dynamic linker might find
- * it and calls it through a table of jumps through memory, which do not verify. There is no dynamic linker in a sandbox.
+ * A weak symbol that no file defines is 0. Unless it is hidden, though, the linker thinks that a dynamic linker might
+ * find it and calls it through a table of jumps through memory, which do not verify. There is no dynamic linker in a
+ * sandbox.
  */
 static void
 hide_undefined_weak(struct text *text)
@@ -511,11 +519,12 @@ run_assembler(const struct cc *cc, const struct text *text, const char *output, 
 }
 
 /*
- * Assembles a text. A mistake of the user's is a mistake in the original as well, where the assembler knows its line; so that
- * is what it is asked about then.
+ * Assembles a text. A mistake of the user's is a mistake in the original as well, where the assembler knows its line;
+ * so that is what it is asked about then.
  */
 static int
-assemble(const struct cc *cc, const struct input *input, const struct text *original, const struct text *text, const char *output)
+assemble(const struct cc *cc, const struct input *input, const struct text *original, const struct text *text,
+    const char *output)
 {
 	int words, status, again = 0;
 
@@ -540,7 +549,8 @@ assemble(const struct cc *cc, const struct input *input, const struct text *orig
 
 /* Exact padding: an object file tells how long each instruction is, and the rewriter places them with that. */
 static int
-place(const struct cc *cc, const struct input *input, const struct text *original, const struct text *confined, struct text *out)
+place(const struct cc *cc, const struct input *input, const struct text *original, const struct text *confined,
+    struct text *out)
 {
 	const char *object_name = run_temp("measure.o");
 	struct LFIRewriteOptions options = cc->rewrite;

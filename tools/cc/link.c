@@ -13,7 +13,7 @@
  * verification. -z norelro: nobody protects pages after relocation, and the segment would only cost another mapping.
  */
 static const char *const program_options[] = {"-static", "-pie", "--no-dynamic-linker", "-z", "text", "-z",
-	"noexecstack", "-z", "separate-code", "-z", "norelro", "--eh-frame-hdr", "--hash-style=gnu"};
+    "noexecstack", "-z", "separate-code", "-z", "norelro", "--eh-frame-hdr", "--hash-style=gnu"};
 
 static void
 add_program(const struct cc *cc, struct strings *command, const char *dir)

@@ -38,11 +38,22 @@ struct option {
 static int
 set_mode(struct cc *cc, const struct option *option, const char *value)
 {
-	enum mode mode = option->name[1] == 'c' ? MODE_OBJECT
-	    : option->name[1] == 'S'            ? MODE_ASSEMBLY
-	    : option->name[1] == 'f'            ? MODE_CHECK
-	                                        : MODE_PREPROCESS;
+	static const struct {
+		const char *name;
+		enum mode mode;
+	} modes[] = {
+	    {"-c", MODE_OBJECT},
+	    {"-S", MODE_ASSEMBLY},
+	    {"-E", MODE_PREPROCESS},
+	    {"-M", MODE_PREPROCESS},
+	    {"-MM", MODE_PREPROCESS},
+	    {"-fsyntax-only", MODE_CHECK},
+	};
+	enum mode mode = MODE_LINK;
 
+	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+		if (strcmp(option->name, modes[i].name) == 0)
+			mode = modes[i].mode;
 	/* As compilers do: the one that stops earliest wins. */
 	if (cc->mode < mode)
 		cc->mode = mode;
@@ -63,12 +74,12 @@ set_language(struct cc *cc, const struct option *option, const char *value)
 		const char *name;
 		enum kind kind;
 	} languages[] = {
-		{"c", KIND_C},
-		{"c-header", KIND_HEADER},
-		{"cpp-output", KIND_CPP_OUTPUT},
-		{"assembler", KIND_ASM},
-		{"assembler-with-cpp", KIND_ASM_CPP},
-		{"none", KIND_AUTO},
+	    {"c", KIND_C},
+	    {"c-header", KIND_HEADER},
+	    {"cpp-output", KIND_CPP_OUTPUT},
+	    {"assembler", KIND_ASM},
+	    {"assembler-with-cpp", KIND_ASM_CPP},
+	    {"none", KIND_AUTO},
 	};
 
 	for (size_t i = 0; i < sizeof languages / sizeof languages[0]; i++) {
@@ -168,25 +179,25 @@ set_flag(struct cc *cc, const struct option *option, const char *value)
 		const char *name;
 		bool *flag;
 	} flags[] = {
-		{"-###", &cc->print_only},
-		{"-v", &cc->verbose},
-		{"-nostdlib", &cc->no_std_libs},
-		{"-nolibc", &cc->no_default_libs},
-		{"-nostartfiles", &cc->no_start_files},
-		{"-nodefaultlibs", &cc->no_default_libs},
-		{"-nostdinc", &cc->no_std_includes},
-		{"-r", &cc->relocatable},
-		{"-MD", &cc->depend},
-		{"-MMD", &cc->depend},
-		{"-save-temps", &cc->save_temps},
-		{"--save-temps", &cc->save_temps},
-		{"-save-temps=", &cc->save_temps},
-		{"--verify", &cc->verify},
-		{"--no-layout", &cc->no_layout},
-		{"--single-thread", &cc->rewrite.single_thread},
-		{"--no-segue", &cc->rewrite.no_segue},
-		{"--no-guard-elim", &cc->rewrite.no_guard_elim},
-		{"--low-table", &cc->rewrite.low_table},
+	    {"-###", &cc->print_only},
+	    {"-v", &cc->verbose},
+	    {"-nostdlib", &cc->no_std_libs},
+	    {"-nolibc", &cc->no_default_libs},
+	    {"-nostartfiles", &cc->no_start_files},
+	    {"-nodefaultlibs", &cc->no_default_libs},
+	    {"-nostdinc", &cc->no_std_includes},
+	    {"-r", &cc->relocatable},
+	    {"-MD", &cc->depend},
+	    {"-MMD", &cc->depend},
+	    {"-save-temps", &cc->save_temps},
+	    {"--save-temps", &cc->save_temps},
+	    {"-save-temps=", &cc->save_temps},
+	    {"--verify", &cc->verify},
+	    {"--no-layout", &cc->no_layout},
+	    {"--single-thread", &cc->rewrite.single_thread},
+	    {"--no-segue", &cc->rewrite.no_segue},
+	    {"--no-guard-elim", &cc->rewrite.no_guard_elim},
+	    {"--low-table", &cc->rewrite.low_table},
 	};
 
 	for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
@@ -213,7 +224,7 @@ static int
 set_policy(struct cc *cc, const struct option *option, const char *value)
 {
 	static const char *const names[] = {
-		[LFI_POLICY_FULL] = "full", [LFI_POLICY_STORES] = "stores", [LFI_POLICY_JUMPS] = "jumps"};
+	    [LFI_POLICY_FULL] = "full", [LFI_POLICY_STORES] = "stores", [LFI_POLICY_JUMPS] = "jumps"};
 
 	for (int i = 0; i < 3; i++) {
 		if (strcmp(value, names[i]) == 0) {
@@ -258,115 +269,115 @@ static const char one_arch[] = "only 64-bit x86-64 code can be confined";
 
 /* The first row that fits counts; longer names stand before their prefixes. */
 static const struct option table[] = {
-	/* lfi-cc's own */
-	{"--lfi-compiler=", JOINED, NOBODY, set_compiler, 0},
-	{"--sandbox=", JOINED, NOBODY, set_policy, 0},
-	{"--cfi=", JOINED, NOBODY, set_bundle, 0},
-	{"--single-thread", FLAG, NOBODY, set_flag, 0},
-	{"--no-segue", FLAG, NOBODY, set_flag, 0},
-	{"--no-guard-elim", FLAG, NOBODY, set_flag, 0},
-	{"--low-table", FLAG, NOBODY, set_flag, 0},
-	{"--no-layout", FLAG, NOBODY, set_flag, 0},
-	{"--verify", FLAG, NOBODY, set_flag, 0},
-	{"--save-temps", FLAG, NOBODY, set_flag, 0},
-	{"-save-temps", FLAG, NOBODY, set_flag, 0},
-	{"-save-temps=", JOINED, NOBODY, set_flag, 0},
-	{"--sysroot=", JOINED, NOBODY, set_sysroot, 0},
-	{"--sysroot", SEPARATE, NOBODY, set_sysroot, 0},
+    /* lfi-cc's own */
+    {"--lfi-compiler=", JOINED, NOBODY, set_compiler, 0},
+    {"--sandbox=", JOINED, NOBODY, set_policy, 0},
+    {"--cfi=", JOINED, NOBODY, set_bundle, 0},
+    {"--single-thread", FLAG, NOBODY, set_flag, 0},
+    {"--no-segue", FLAG, NOBODY, set_flag, 0},
+    {"--no-guard-elim", FLAG, NOBODY, set_flag, 0},
+    {"--low-table", FLAG, NOBODY, set_flag, 0},
+    {"--no-layout", FLAG, NOBODY, set_flag, 0},
+    {"--verify", FLAG, NOBODY, set_flag, 0},
+    {"--save-temps", FLAG, NOBODY, set_flag, 0},
+    {"-save-temps", FLAG, NOBODY, set_flag, 0},
+    {"-save-temps=", JOINED, NOBODY, set_flag, 0},
+    {"--sysroot=", JOINED, NOBODY, set_sysroot, 0},
+    {"--sysroot", SEPARATE, NOBODY, set_sysroot, 0},
 
-	/* what to make */
-	{"-c", FLAG, NOBODY, set_mode, 0},
-	{"-S", FLAG, NOBODY, set_mode, 0},
-	{"-E", FLAG, NOBODY, set_mode, 0},
-	{"-fsyntax-only", FLAG, NOBODY, set_mode, 0},
-	{"-o", EITHER, NOBODY, set_output, 0},
-	{"-x", EITHER, NOBODY, set_language, 0},
-	{"-###", FLAG, NOBODY, set_flag, 0},
-	{"-v", FLAG, COMPILE, set_flag, 0},
-	{"-pipe", FLAG, NOBODY, 0, 0},
+    /* what to make */
+    {"-c", FLAG, NOBODY, set_mode, 0},
+    {"-S", FLAG, NOBODY, set_mode, 0},
+    {"-E", FLAG, NOBODY, set_mode, 0},
+    {"-fsyntax-only", FLAG, NOBODY, set_mode, 0},
+    {"-o", EITHER, NOBODY, set_output, 0},
+    {"-x", EITHER, NOBODY, set_language, 0},
+    {"-###", FLAG, NOBODY, set_flag, 0},
+    {"-v", FLAG, COMPILE, set_flag, 0},
+    {"-pipe", FLAG, NOBODY, 0, 0},
 
-	/* questions */
-	{"--version", FLAG, NOBODY, set_query, 0},
-	{"--help", FLAG, NOBODY, set_query, 0},
-	{"-dumpmachine", FLAG, NOBODY, set_query, 0},
-	{"-dumpversion", FLAG, NOBODY, set_query, 0},
-	{"-dumpfullversion", FLAG, NOBODY, set_query, 0},
-	{"-dumpspecs", FLAG, NOBODY, set_query, 0},
-	{"--print-", JOINED, NOBODY, set_query, 0},
-	{"-print-", JOINED, NOBODY, set_query, 0},
+    /* questions */
+    {"--version", FLAG, NOBODY, set_query, 0},
+    {"--help", FLAG, NOBODY, set_query, 0},
+    {"-dumpmachine", FLAG, NOBODY, set_query, 0},
+    {"-dumpversion", FLAG, NOBODY, set_query, 0},
+    {"-dumpfullversion", FLAG, NOBODY, set_query, 0},
+    {"-dumpspecs", FLAG, NOBODY, set_query, 0},
+    {"--print-", JOINED, NOBODY, set_query, 0},
+    {"-print-", JOINED, NOBODY, set_query, 0},
 
-	/* preprocessing */
-	{"-I", EITHER, COMPILE, add_include, 0},
-	{"-D", EITHER, COMPILE, 0, 0},
-	{"-U", EITHER, COMPILE, 0, 0},
-	{"-include", SEPARATE, COMPILE, 0, 0},
-	{"-imacros", SEPARATE, COMPILE, 0, 0},
-	{"-isystem", EITHER, COMPILE, 0, 0},
-	{"-idirafter", EITHER, COMPILE, 0, 0},
-	{"-iquote", EITHER, COMPILE, 0, 0},
-	{"-iprefix", EITHER, COMPILE, 0, 0},
-	{"-iwithprefixbefore", EITHER, COMPILE, 0, 0},
-	{"-iwithprefix", EITHER, COMPILE, 0, 0},
-	{"-nostdinc", FLAG, COMPILE, set_flag, 0},
-	{"-MMD", FLAG, COMPILE, set_flag, 0},
-	{"-MD", FLAG, COMPILE, set_flag, 0},
-	{"-MM", FLAG, COMPILE, set_mode, 0},
-	{"-MF", EITHER, NOBODY, set_depend_file, 0},
-	{"-MT", EITHER, COMPILE, set_depend_target, 0},
-	{"-MQ", EITHER, COMPILE, set_depend_target, 0},
-	{"-MP", FLAG, COMPILE, 0, 0},
-	{"-MG", FLAG, COMPILE, 0, 0},
-	{"-M", FLAG, COMPILE, set_mode, 0},
-	{"-Xpreprocessor", SEPARATE, COMPILE, 0, 0},
-	{"-Wp,", JOINED, COMPILE, 0, 0},
+    /* preprocessing */
+    {"-I", EITHER, COMPILE, add_include, 0},
+    {"-D", EITHER, COMPILE, 0, 0},
+    {"-U", EITHER, COMPILE, 0, 0},
+    {"-include", SEPARATE, COMPILE, 0, 0},
+    {"-imacros", SEPARATE, COMPILE, 0, 0},
+    {"-isystem", EITHER, COMPILE, 0, 0},
+    {"-idirafter", EITHER, COMPILE, 0, 0},
+    {"-iquote", EITHER, COMPILE, 0, 0},
+    {"-iprefix", EITHER, COMPILE, 0, 0},
+    {"-iwithprefixbefore", EITHER, COMPILE, 0, 0},
+    {"-iwithprefix", EITHER, COMPILE, 0, 0},
+    {"-nostdinc", FLAG, COMPILE, set_flag, 0},
+    {"-MMD", FLAG, COMPILE, set_flag, 0},
+    {"-MD", FLAG, COMPILE, set_flag, 0},
+    {"-MM", FLAG, COMPILE, set_mode, 0},
+    {"-MF", EITHER, NOBODY, set_depend_file, 0},
+    {"-MT", EITHER, COMPILE, set_depend_target, 0},
+    {"-MQ", EITHER, COMPILE, set_depend_target, 0},
+    {"-MP", FLAG, COMPILE, 0, 0},
+    {"-MG", FLAG, COMPILE, 0, 0},
+    {"-M", FLAG, COMPILE, set_mode, 0},
+    {"-Xpreprocessor", SEPARATE, COMPILE, 0, 0},
+    {"-Wp,", JOINED, COMPILE, 0, 0},
 
-	/* compiling */
-	{"-fuse-ld=", JOINED, NOBODY, set_linker, 0},
-	{"-param", SEPARATE, COMPILE, 0, 0},
-	{"--param", SEPARATE, COMPILE, 0, 0},
-	{"-mllvm", SEPARATE, COMPILE, 0, 0},
-	{"-Xclang", SEPARATE, COMPILE, 0, 0},
-	{"-aux-info", SEPARATE, COMPILE, 0, 0},
-	{"-B", EITHER, COMPILE, 0, 0},
-	{"-flto", FLAG, NOBODY, 0, 0},
-	{"-flto=", JOINED, NOBODY, 0, 0},
-	{"-ffat-lto-objects", FLAG, NOBODY, 0, 0},
-	{"-m32", FLAG, NOBODY, refuse, one_arch},
-	{"-mx32", FLAG, NOBODY, refuse, one_arch},
-	{"-m16", FLAG, NOBODY, refuse, one_arch},
-	{"-Wa,", JOINED, NOBODY, add_assembler_words, 0},
-	{"-Xassembler", SEPARATE, NOBODY, add_assembler_word, 0},
-	{"-pthread", FLAG, COMPILE, 0, 0},
+    /* compiling */
+    {"-fuse-ld=", JOINED, NOBODY, set_linker, 0},
+    {"-param", SEPARATE, COMPILE, 0, 0},
+    {"--param", SEPARATE, COMPILE, 0, 0},
+    {"-mllvm", SEPARATE, COMPILE, 0, 0},
+    {"-Xclang", SEPARATE, COMPILE, 0, 0},
+    {"-aux-info", SEPARATE, COMPILE, 0, 0},
+    {"-B", EITHER, COMPILE, 0, 0},
+    {"-flto", FLAG, NOBODY, 0, 0},
+    {"-flto=", JOINED, NOBODY, 0, 0},
+    {"-ffat-lto-objects", FLAG, NOBODY, 0, 0},
+    {"-m32", FLAG, NOBODY, refuse, one_arch},
+    {"-mx32", FLAG, NOBODY, refuse, one_arch},
+    {"-m16", FLAG, NOBODY, refuse, one_arch},
+    {"-Wa,", JOINED, NOBODY, add_assembler_words, 0},
+    {"-Xassembler", SEPARATE, NOBODY, add_assembler_word, 0},
+    {"-pthread", FLAG, COMPILE, 0, 0},
 
-	/* linking */
-	{"-Wl,", JOINED, NOBODY, add_linker_words, 0},
-	{"-Xlinker", SEPARATE, NOBODY, add_linker_word, 0},
-	{"-l", EITHER, LINK, 0, 0},
-	{"-L", EITHER, LINK, 0, 0},
-	{"-T", EITHER, LINK, 0, 0},
-	{"-u", EITHER, LINK, 0, 0},
-	{"-z", EITHER, LINK, 0, 0},
-	{"-e", EITHER, LINK, 0, 0},
-	{"-s", FLAG, LINK, 0, 0},
-	{"-t", FLAG, LINK, 0, 0},
-	{"-r", FLAG, NOBODY, set_flag, 0},
-	{"-nostdlib", FLAG, NOBODY, set_flag, 0},
-	{"-nolibc", FLAG, NOBODY, set_flag, 0},
-	{"-nostartfiles", FLAG, NOBODY, set_flag, 0},
-	{"-nodefaultlibs", FLAG, NOBODY, set_flag, 0},
-	{"-rdynamic", FLAG, NOBODY, add_export, 0},
-	{"-shared", FLAG, NOBODY, refuse, one_file},
-	{"--shared", FLAG, NOBODY, refuse, one_file},
+    /* linking */
+    {"-Wl,", JOINED, NOBODY, add_linker_words, 0},
+    {"-Xlinker", SEPARATE, NOBODY, add_linker_word, 0},
+    {"-l", EITHER, LINK, 0, 0},
+    {"-L", EITHER, LINK, 0, 0},
+    {"-T", EITHER, LINK, 0, 0},
+    {"-u", EITHER, LINK, 0, 0},
+    {"-z", EITHER, LINK, 0, 0},
+    {"-e", EITHER, LINK, 0, 0},
+    {"-s", FLAG, LINK, 0, 0},
+    {"-t", FLAG, LINK, 0, 0},
+    {"-r", FLAG, NOBODY, set_flag, 0},
+    {"-nostdlib", FLAG, NOBODY, set_flag, 0},
+    {"-nolibc", FLAG, NOBODY, set_flag, 0},
+    {"-nostartfiles", FLAG, NOBODY, set_flag, 0},
+    {"-nodefaultlibs", FLAG, NOBODY, set_flag, 0},
+    {"-rdynamic", FLAG, NOBODY, add_export, 0},
+    {"-shared", FLAG, NOBODY, refuse, one_file},
+    {"--shared", FLAG, NOBODY, refuse, one_file},
 
-	/* accepted, and always so or of no meaning here */
-	{"-static", FLAG, NOBODY, 0, 0},
-	{"-static-pie", FLAG, NOBODY, 0, 0},
-	{"-static-libgcc", FLAG, NOBODY, 0, 0},
-	{"-shared-libgcc", FLAG, NOBODY, 0, 0},
-	{"-pie", FLAG, NOBODY, 0, 0},
-	{"-no-pie", FLAG, NOBODY, 0, 0},
-	{"-nopie", FLAG, NOBODY, 0, 0},
-	{"-symbolic", FLAG, NOBODY, 0, 0},
+    /* accepted, and always so or of no meaning here */
+    {"-static", FLAG, NOBODY, 0, 0},
+    {"-static-pie", FLAG, NOBODY, 0, 0},
+    {"-static-libgcc", FLAG, NOBODY, 0, 0},
+    {"-shared-libgcc", FLAG, NOBODY, 0, 0},
+    {"-pie", FLAG, NOBODY, 0, 0},
+    {"-no-pie", FLAG, NOBODY, 0, 0},
+    {"-nopie", FLAG, NOBODY, 0, 0},
+    {"-symbolic", FLAG, NOBODY, 0, 0},
 };
 
 /* ---- Inputs ---- */
@@ -383,17 +394,17 @@ static const struct {
 	const char *suffix;
 	enum kind kind;
 } suffixes[] = {
-	{".c", KIND_C},
-	{".h", KIND_HEADER},
-	{".i", KIND_CPP_OUTPUT},
-	{".s", KIND_ASM},
-	{".S", KIND_ASM_CPP},
-	{".sx", KIND_ASM_CPP},
+    {".c", KIND_C},
+    {".h", KIND_HEADER},
+    {".i", KIND_CPP_OUTPUT},
+    {".s", KIND_ASM},
+    {".S", KIND_ASM_CPP},
+    {".sx", KIND_ASM_CPP},
 };
 
 /* Languages that a compiler would take by suffix and lfi-cc has no sysroot for. */
 static const char *const foreign[] = {
-	".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".ii", ".m", ".mi", ".mm", ".f", ".f90", ".F", ".go", ".d", ".rs"};
+    ".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".ii", ".m", ".mi", ".mm", ".f", ".f90", ".F", ".go", ".d", ".rs"};
 
 static int
 add_input(struct cc *cc, const char *path)

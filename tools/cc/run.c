@@ -214,7 +214,9 @@ print_command(const struct strings *command)
 		const char *word = command->item[i];
 
 		fputs(i ? " " : " ", stderr);
-		if (*word && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-./=,:%@")] == 0) {
+		if (*word &&
+		    word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-./=,:%@")] ==
+			0) {
 			fputs(word, stderr);
 			continue;
 		}

@@ -98,7 +98,8 @@ target_find_sysroot(struct cc *cc)
 		cc->sysroot = keep_format("%s", real);
 }
 
-/* lib, or below it the variant whose code fits: all code of a program uses the same bundles and returns the same way. */
+/* lib, or below it the variant whose code fits: all code of a program uses the same bundles and returns the same way.
+ */
 static const char *
 library_dir(const struct cc *cc)
 {

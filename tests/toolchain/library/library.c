@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
 #include <cmocka.h>
 
 enum { THREADS = 4, ROUNDS = 5000 };
@@ -117,8 +118,8 @@ int
 main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(functions_can_be_called),
-		cmocka_unit_test(threads_of_the_host_have_their_own_data),
+	    cmocka_unit_test(functions_can_be_called),
+	    cmocka_unit_test(threads_of_the_host_have_their_own_data),
 	};
 
 	path = argc > 1 ? argv[1] : "";

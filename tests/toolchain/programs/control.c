@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Control flow and calls: jump tables, computed jumps, function pointers, variable arguments, structs by value, big frames, deep recursion. */
+/* Control flow and calls: jump tables, computed jumps, function pointers, variable arguments, structs by value, big
+ * frames, deep recursion. */
 #include <alloca.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,16 +11,26 @@ __attribute__((noinline)) static int
 table(int x)
 {
 	switch (x) {
-	case 0: return 17;
-	case 1: return 4;
-	case 2: return 99;
-	case 3: return -3;
-	case 4: return 12345;
-	case 5: return 6;
-	case 7: return 71;
-	case 9: return 3;
-	case 11: return 5;
-	default: return -1;
+	case 0:
+		return 17;
+	case 1:
+		return 4;
+	case 2:
+		return 99;
+	case 3:
+		return -3;
+	case 4:
+		return 12345;
+	case 5:
+		return 6;
+	case 7:
+		return 71;
+	case 9:
+		return 3;
+	case 11:
+		return 5;
+	default:
+		return -1;
 	}
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory: all sizes and alignments of the string functions, the allocator, atomic operations, bit tests, inline assembly. */
+/* Memory: all sizes and alignments of the string functions, the allocator, atomic operations, bit tests, inline
+ * assembly. */
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,7 +48,8 @@ strings(void)
 
 	strcpy(text, "The quick brown fox");
 	strcat(text, " jumps over the lazy dog");
-	printf("%zu %s %s %d %s\n", strlen(text), strchr(text, 'q'), strrchr(text, 'o'), strcmp(text, "The quack"), strstr(text, "lazy"));
+	printf("%zu %s %s %d %s\n", strlen(text), strchr(text, 'q'), strrchr(text, 'o'), strcmp(text, "The quack"),
+	    strstr(text, "lazy"));
 	for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
 		printf("[%s]", word);
 	printf("\n%ld %lu %d\n", strtol("-123", NULL, 10), strtoul("ff", NULL, 16), atoi("42"));
@@ -97,7 +99,8 @@ atomics(void)
 	i++;
 	printf("%d %d\n", atomic_compare_exchange_strong(&i, &expected, 9), atomic_load(&i));
 	printf("%d %d\n", atomic_compare_exchange_strong(&i, &expected, 10), expected);
-	printf("%d %llu %d\n", atomic_exchange(&i, 11), (unsigned long long) atomic_fetch_or(&u, 0xf0), atomic_fetch_sub(&c, 1));
+	printf("%d %llu %d\n", atomic_exchange(&i, 11), (unsigned long long) atomic_fetch_or(&u, 0xf0),
+	    atomic_fetch_sub(&c, 1));
 	printf("%llu %d\n", (unsigned long long) atomic_fetch_xor(&u, 0xff), atomic_fetch_and(&c, 6));
 }
 

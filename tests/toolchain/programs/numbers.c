@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the compilers' helper functions compute: 128-bit integers, conversions, complex numbers; and printf and the mathematics library. */
+/* What the compilers' helper functions compute: 128-bit integers, conversions, complex numbers; and printf and the
+ * mathematics library. */
 #include <complex.h>
 #include <float.h>
 #include <inttypes.h>
@@ -116,7 +117,8 @@ complexes(void)
 	enum { COUNT = sizeof parts / sizeof parts[0] };
 
 	for (int i = 0; i < COUNT * COUNT * COUNT; i++) {
-		volatile double complex a = CMPLX(parts[i % COUNT], parts[i / COUNT % COUNT]), b = CMPLX(parts[i / COUNT / COUNT], 1.25);
+		volatile double complex a = CMPLX(parts[i % COUNT], parts[i / COUNT % COUNT]),
+					b = CMPLX(parts[i / COUNT / COUNT], 1.25);
 		volatile float complex fa = (float complex) a, fb = (float complex) b;
 		volatile long double complex la = a, lb = b;
 
@@ -135,14 +137,17 @@ mathematics(void)
 {
 	for (volatile double x = 0.1; x < 30; x *= 1.7) {
 		printf("%.14g %.14g %.14g %.14g %.14g %.14g\n", sin(x), cos(x), tan(x), exp(x), log(x), pow(x, 1.5));
-		printf("%.14g %.14g %.14g %.14g %.14g %.14g\n", atan2(x, 2), sqrt(x), cbrt(x), floor(x), fmod(x, 0.7), tgamma(x));
+		printf("%.14g %.14g %.14g %.14g %.14g %.14g\n", atan2(x, 2), sqrt(x), cbrt(x), floor(x), fmod(x, 0.7),
+		    tgamma(x));
 		printf("%.17Lg %.17Lg %.17Lg %.17Lg %.17Lg\n", expl(x), logl(x), sinl(x), floorl(x), atanl(x));
 		printf("%.7g %.7g %ld %ld\n", (double) sinf((float) x), (double) expf((float) x), lrint(x), lround(x));
 		printf("%.14g\n", __builtin_powi(x, 7));
 	}
-	printf("%g %e %.3f %a %Lf %5.1f|%-8.2f|%+g %g %g\n", 1e10, 1.5, 2.0 / 3, 0.1, 1.25L, 9.96, 3.14159, 2.0, INFINITY, -NAN);
+	printf("%g %e %.3f %a %Lf %5.1f|%-8.2f|%+g %g %g\n", 1e10, 1.5, 2.0 / 3, 0.1, 1.25L, 9.96, 3.14159, 2.0,
+	    INFINITY, -NAN);
 	printf("%.17g %.17g %g\n", strtod("0.1", NULL), strtod("0x1.8p3", NULL), strtod("1e-320", NULL));
-	printf("%d %u %x %o %c %s %5d|%-5d|%05d %lld %zu %%\n", -5, 7u, 255, 8, 'c', "s", 42, 42, 42, -1LL, sizeof(long));
+	printf(
+	    "%d %u %x %o %c %s %5d|%-5d|%05d %lld %zu %%\n", -5, 7u, 255, 8, 'c', "s", 42, 42, 42, -1LL, sizeof(long));
 }
 
 int

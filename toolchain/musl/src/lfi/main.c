@@ -32,8 +32,8 @@ lock_file_from_now_on(FILE *f)
 }
 
 /*
- * What the first pthread_create does, and for good: the host may call on a second thread while the first is anywhere, also in
- * the middle of what needs a lock.
+ * What the first pthread_create does, and for good: the host may call on a second thread while the first is anywhere,
+ * also in the middle of what needs a lock.
  */
 static void
 start_locking(void)
@@ -49,7 +49,8 @@ start_locking(void)
 	libc.need_locks = 1;
 }
 
-/* The lock of the list of threads, as thread `tid`: the thread pointer may be borrowed, so that __tl_lock could take its owner for us. */
+/* The lock of the list of threads, as thread `tid`: the thread pointer may be borrowed, so that __tl_lock could take
+ * its owner for us. */
 static void
 list_lock(int tid)
 {
@@ -65,8 +66,8 @@ list_unlock(void)
 }
 
 /*
- * The thread pointer of one more thread, which the host calls functions on, or 0 when memory is short. `tid` is what gettid
- * says on it. Runs on any thread's pointer; leaves errno alone.
+ * The thread pointer of one more thread, which the host calls functions on, or 0 when memory is short. `tid` is what
+ * gettid says on it. Runs on any thread's pointer; leaves errno alone.
  */
 void *
 __lfi_new_thread(int tid)
@@ -114,7 +115,8 @@ __lfi_free_thread(void *pointer)
 	__syscall(SYS_munmap, thread->map_base, thread->map_size);
 }
 
-/* Start-up is over: the host keeps the sandbox and does not come back. Under a host that knows no libraries, an empty program. */
+/* Start-up is over: the host keeps the sandbox and does not come back. Under a host that knows no libraries, an empty
+ * program. */
 int
 main(void)
 {
