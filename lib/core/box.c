@@ -638,11 +638,12 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 
 /* ---- Copies ---- */
 
+/* Also makes sure that a fault of the copy would reach the handler: the thread may block its signal. */
 static int
 check_span(struct LFIBox *box, lfiptr addr, size_t size)
 {
 	if (box_valid(box, addr, size))
-		return 0;
+		return thread_self.ready ? 0 : os_thread_ready();
 	return error_set(LFI_ERR_RANGE, "%#zx bytes at %#llx are not in the sandbox", size, (unsigned long long) addr);
 }
 

@@ -27,7 +27,8 @@ void *box_span(struct LFIBox *box, lfiptr addr, size_t size);
 /*
  * Copy `size` bytes between host and sandbox memory, lowest address first.
  * Returns how many bytes were not copied because a page could not be read or
- * written: 0 is success. Sets no error, may be called on any thread.
+ * written: 0 is success. Sets no error. The thread must not block SIGSEGV and
+ * SIGBUS; those that have entered a sandbox do not.
  */
 size_t copy_guarded(void *dst, const void *src, size_t size);
 

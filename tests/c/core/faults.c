@@ -175,6 +175,32 @@ blocked_fault_signals_do_not_kill(void **state)
 	drop(&shared);
 }
 
+static void *
+copy_from_a_hole(void *arg)
+{
+	char byte;
+
+	lfi_box_copyfm(shared.box, &byte, hole(shared.box), 1);
+	return (void *) (intptr_t) lfi_errno();
+}
+
+static void
+blocked_fault_signals_do_not_kill_a_copy(void **state)
+{
+	sigset_t all, old;
+	pthread_t thread;
+	void *error;
+
+	shared = fixture((struct LFIOptions) {.boxsize = 0});
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_create(&thread, NULL, copy_from_a_hole, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_join(thread, &error);
+	assert_int_equal((intptr_t) error, LFI_ERR_UNMAPPED);
+	drop(&shared);
+}
+
 static int
 fault_inside(int x)
 {
@@ -204,7 +230,7 @@ a_fault_ends_the_innermost_call_only(void **state)
 static void
 touch_null(void)
 {
-	volatile int *volatile at = NULL;
+	volatile int *volatile at = (volatile int *) 16;
 
 	*at = 1;
 }
@@ -528,6 +554,7 @@ main(void)
 		cmocka_unit_test(the_message_says_what_and_where),
 		cmocka_unit_test(threads_fault_side_by_side),
 		cmocka_unit_test(blocked_fault_signals_do_not_kill),
+		cmocka_unit_test(blocked_fault_signals_do_not_kill_a_copy),
 		cmocka_unit_test(a_fault_ends_the_innermost_call_only),
 		cmocka_unit_test(a_host_fault_goes_to_the_hosts_handler),
 		cmocka_unit_test(a_fault_in_a_callback_is_the_hosts),
