@@ -18,6 +18,13 @@
 
 #define SIZES_SECTION ".lfi.sizes"
 
+enum {
+	JUMP_SIZE = 2,     /* of a short jump */
+	/* Bytes of padding that a landing must save, as it costs time: in a loop and elsewhere. */
+	GAIN_IN_LOOP = 20,
+	GAIN_ELSEWHERE = 6,
+};
+
 enum ItemKind {
 	ITEM_OTHER, /* takes no room */
 	ITEM_LABEL,
@@ -37,16 +44,25 @@ struct Item {
 	unsigned long_size; /* of a direct jump with a near label; else 0 */
 	bool is_long;
 	bool inside;      /* a group or a padded call: no padding in front */
+	bool in_loop;     /* a jump behind goes back over it */
 	long target;      /* statement of the label that a direct jump goes to, or -1 */
 	unsigned pad, pad_late; /* bytes in front; the second part starts a bundle */
+	size_t landing;   /* not 0: what stands here is the landing of the call at this statement; see place_call */
+	uint64_t offset;
+};
+
+/* The last bundle's edge of a section that padding led up to. */
+struct Edge {
+	bool known;
+	size_t place;   /* of the padding */
 	uint64_t offset;
 };
 
 struct Layout {
 	struct Unit unit;
 	struct Item *items;
+	struct Edge *edges; /* one per section */
 	unsigned bundle;
-	size_t measured;
 };
 
 /* Whether the instruction is a jump whose size depends on the distance. */
@@ -140,6 +156,23 @@ classify(struct Layout *l)
 		default:
 			break;
 		}
+	}
+}
+
+/* What lies between a label and a later jump to it. */
+static void
+mark_loops(struct Layout *l)
+{
+	int *depth = arena_take(&l->unit.arena, (l->unit.source.count + 1) * sizeof *depth), now = 0;
+
+	for (size_t i = 0; i < l->unit.source.count; i++)
+		if (l->items[i].kind == ITEM_INSN && l->items[i].target >= 0 && (size_t) l->items[i].target < i) {
+			depth[l->items[i].target]++;
+			depth[i]--;
+		}
+	for (size_t i = 0; i < l->unit.source.count; i++) {
+		now += depth[i];
+		l->items[i].in_loop = now > 0;
 	}
 }
 
@@ -318,6 +351,7 @@ pad_place(struct Layout *l, size_t index)
 static void
 place_block(struct Layout *l, size_t index, unsigned size, bool at_end, uint64_t *offset)
 {
+	struct Edge *edge = &l->edges[l->unit.source.statements[index].section];
 	struct Item probe = {0};
 	size_t place;
 
@@ -325,9 +359,65 @@ place_block(struct Layout *l, size_t index, unsigned size, bool at_end, uint64_t
 	place = probe.pad + probe.pad_late ? pad_place(l, index) : index;
 	l->items[place].pad = probe.pad;
 	l->items[place].pad_late = probe.pad_late;
+	if (size > l->bundle - *offset % l->bundle)
+		*edge = (struct Edge){true, place, *offset + probe.pad};
 	*offset += probe.pad + probe.pad_late;
 	for (size_t i = place; i < index; i++)
 		l->items[i].offset = *offset;
+}
+
+/* Whether the stack pointer may have been moved without an access since: then no jump is accepted. */
+static bool
+drifting(const struct Layout *l, size_t index)
+{
+	const struct Statement *statements = l->unit.source.statements;
+	int section = statements[index].section;
+
+	for (unsigned seen = 0; index-- > 0 && seen < 12;) {
+		struct Str text = statements[index].args;
+
+		if (statements[index].section != section || l->items[index].kind != ITEM_INSN)
+			continue;
+		seen++;
+		if (text.p[0] == 'j' || str_starts(text, "push") || str_starts(text, "pop") || str_starts(text, "call") ||
+		    (str_starts(text, "mov") && str_find(text, "(%rsp)") >= 0))
+			return false;
+		if (str_ends(text, "%rsp"))
+			return true;
+	}
+	return true;
+}
+
+/*
+ * A call whose bundle is nearly empty would need much padding in front. Instead, its bundle starts with a landing, a
+ * jump to behind the call: that is where the masked return address leads. Who falls through jumps over the landing,
+ * in the place of padding that was there anyway. Not with single-thread returns: they would be mispredicted, for the
+ * landing is not what the call pushed.
+ */
+static bool
+place_landing(struct Layout *l, size_t index, uint64_t *offset)
+{
+	struct Edge *edge = &l->edges[l->unit.source.statements[index].section];
+	unsigned gain = l->items[index].in_loop ? GAIN_IN_LOOP : GAIN_ELSEWHERE;
+	unsigned size = l->items[index].number, used = (unsigned) (*offset % l->bundle);
+	bool crosses = used + size > l->bundle;
+	size_t landing = crosses ? pad_place(l, index) : edge->place;
+	struct Item *at = &l->items[landing];
+	unsigned before = crosses ? l->bundle - used : at->pad;
+
+	if (l->unit.opts.single_thread || size + gain > l->bundle || before < JUMP_SIZE || drifting(l, landing))
+		return false;
+	if (!crosses &&
+	    (!edge->known || edge->offset != *offset - used || used + size + gain > l->bundle || at->landing))
+		return false;
+	edge->known = false;
+	at->landing = index;
+	at->pad = before;
+	at->pad_late = JUMP_SIZE;
+	*offset += JUMP_SIZE + (crosses ? before : 0);
+	for (size_t i = landing; i < index; i++)
+		l->items[i].offset = crosses ? *offset : l->items[i].offset + JUMP_SIZE;
+	return true;
 }
 
 static void
@@ -338,6 +428,7 @@ place_item(struct Layout *l, size_t index, uint64_t *offset)
 
 	switch (item->kind) {
 	case ITEM_ALIGN:
+		l->edges[l->unit.source.statements[index].section].known = false;
 		mask = ((uint64_t) 1 << item->number) - 1;
 		item->pad = (unsigned) (-*offset & mask);
 		if (item->pad > l->bundle - *offset % l->bundle) {
@@ -350,7 +441,8 @@ place_item(struct Layout *l, size_t index, uint64_t *offset)
 		place_block(l, index, item->number, false, offset);
 		break;
 	case ITEM_END:
-		place_block(l, index, item->number, true, offset);
+		if (!place_landing(l, index, offset))
+			place_block(l, index, item->number, true, offset);
 		break;
 	case ITEM_INSN:
 		if (!item->inside)
@@ -389,12 +481,15 @@ place(struct Layout *l)
 {
 	uint64_t *offsets = arena_take(&l->unit.arena, (l->unit.section_count + 1) * sizeof *offsets);
 
+	l->edges = arena_take(&l->unit.arena, (l->unit.section_count + 1) * sizeof *l->edges);
 	do {
 		if (measure_blocks(l) < 0)
 			return -1;
+		memset(l->edges, 0, l->unit.section_count * sizeof *l->edges);
 		memset(offsets, 0, l->unit.section_count * sizeof *offsets);
 		for (size_t i = 0; i < l->unit.source.count; i++) {
 			l->items[i].pad = l->items[i].pad_late = 0;
+			l->items[i].landing = 0;
 			if (l->unit.source.statements[i].exec)
 				place_item(l, i, &offsets[l->unit.source.statements[i].section]);
 		}
@@ -402,9 +497,28 @@ place(struct Layout *l)
 	return 0;
 }
 
+/* `_l` is the landing of a call, `_f` what follows the landing, `_r` where the call returns to. */
+static void
+put_padding(struct Text *out, size_t index, const struct Item *item)
+{
+	if (item->landing) {
+		text_printf(out, "\t{disp8} jmp .Llfi_f%zu\n", index);
+		if (item->pad > JUMP_SIZE)
+			text_printf(out, "\t.nops %u\n", item->pad - JUMP_SIZE);
+		text_printf(out, "\t{disp8} jmp .Llfi_r%zu\n.Llfi_f%zu:\n", item->landing, index);
+		return;
+	}
+	if (item->pad)
+		text_printf(out, "\t.nops %u\n", item->pad);
+	if (item->pad_late)
+		text_printf(out, "\t.nops %u\n", item->pad_late);
+}
+
 static void
 put_placed(struct Layout *l)
 {
+	size_t call = 0;
+	unsigned call_left = 0;
 	bool *begun = arena_take(&l->unit.arena, (l->unit.section_count + 1) * sizeof *begun);
 	struct Text *out = &l->unit.out;
 
@@ -417,14 +531,18 @@ put_placed(struct Layout *l)
 			put_statement(l, i); /* aligns the section itself */
 			continue;
 		}
-		if (item->pad)
-			text_printf(out, "\t.nops %u\n", item->pad);
-		if (item->pad_late)
-			text_printf(out, "\t.nops %u\n", item->pad_late);
+		put_padding(out, i, item);
+		if (item->kind == ITEM_END)
+			call = i, call_left = item->number;
 		if (item->kind == ITEM_INSN && item->long_size)
 			text_put(out, item->is_long ? STR("\t{disp32}") : STR("\t{disp8}"));
 		if (item->kind == ITEM_INSN || item->kind == ITEM_LABEL || item->kind == ITEM_OTHER)
 			put_statement(l, i);
+		if (item->kind != ITEM_INSN || !call_left)
+			continue;
+		call_left -= insn_size(item);
+		if (!call_left)
+			text_printf(out, ".Llfi_r%zu:\n", call);
 	}
 }
 
@@ -442,6 +560,7 @@ run(struct Layout *l, const char *confined, size_t size, const void *object, siz
 		put_measure(l);
 		return 0;
 	}
+	mark_loops(l);
 	if (take_sizes(l, object, object_size) < 0 || place(l) < 0)
 		return -1;
 	put_placed(l);
