@@ -114,7 +114,7 @@ program(unsigned calls, bool loop)
 		for (unsigned byte = 0; byte < i % 41; byte++)
 			at += sprintf(at, byte % 7 ? "\tincl %%eax\n" : "\tmovl 8(%%rsp), %%ecx\n");
 		if (i % 2)
-			at += sprintf(at, "\tsubq $16, %%rsp\n%s", i % 4 == 1 ? "\tincl %eax\n\tincl %eax\n" : "");
+			at += sprintf(at, "\tsubq $16, %%rsp\n%s", i % 4 == 1 ? "\tleaq 0x12345678(%rax,%rbx,4), %rcx\n" : "");
 		at += sprintf(at, i % 5 == 4 ? "\tcall *%%rbx\n" : "\tcall f\n");
 		if (i % 2)
 			at += sprintf(at, "\taddq $16, %%rsp\n");
