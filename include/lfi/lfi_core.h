@@ -196,7 +196,8 @@ LFI_API lfiptr lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int p
 
 /**
  * Change the protection of whole pages. Pages that become executable are one region and verified as one;
- * a region loses that protection as a whole or not at all.
+ * a region loses that protection as a whole or not at all. What is zero from the last instruction to the region's
+ * end is no code: it becomes trap instructions.
  *
  * @return 0, or -1: LFI_ERR_INVALID, LFI_ERR_RANGE, LFI_ERR_UNMAPPED, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY, LFI_ERR_OS.
  *         On error the pages are as before.

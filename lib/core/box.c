@@ -210,21 +210,24 @@ box_runner_drop(struct LFIBox *box)
 struct Complaint {
 	struct LFIBox *box;
 	lfiptr addr;
+	size_t offset; /* of what was refused */
 };
 
 static bool
 complain(const struct LFIViolation *violation, void *user)
 {
-	const struct Complaint *c = user;
+	struct Complaint *c = user;
 
+	c->offset = violation->offset;
 	error_set(LFI_ERR_VERIFY, "verification failed at %#llx: `%s`: %s",
 	    (unsigned long long) (c->addr + violation->offset - c->box->origin), violation->insn, violation->reason);
 	return false;
 }
 
-/* `code`, which nobody can write, is fit for `addr`. */
+/* `code`, which nobody can write, is fit for `addr`. If not, `*refused_at` is where. */
 static int
-verify(struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LFIVerifyReport *report)
+verify(struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LFIVerifyReport *report,
+    size_t *refused_at)
 {
 	const struct LFIOptions *opts = &box->engine->opts;
 	const struct LFIVerifyOptions how = {
@@ -234,7 +237,7 @@ verify(struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LF
 		.single_thread = opts->single_thread,
 		.no_rdtsc = opts->no_rdtsc,
 	};
-	struct Complaint complaint = {box, addr};
+	struct Complaint complaint = {box, addr, size};
 	size_t scratch_size = lfi_verify_scratch_size(size);
 	void *scratch = malloc(scratch_size);
 	int refused;
@@ -245,7 +248,35 @@ verify(struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LF
 	    (unsigned long long) (addr - box->origin));
 	refused = lfi_verify(&how, code, size, addr - box->base, scratch, scratch_size, complain, &complaint, report);
 	free(scratch);
+	*refused_at = complaint.offset;
 	return refused ? -1 : 0;
+}
+
+/* Makes bytes that are zero from `offset` to the end traps. Whether there were any behind a program, and nothing else. */
+static bool
+fill_tail(uint8_t *code, size_t offset, size_t size)
+{
+	for (size_t i = offset; i < size; i++)
+		if (code[i])
+			return false;
+	if (offset == 0 || offset >= size || os_protect((uint64_t) code, size, LFI_PROT_READ | LFI_PROT_WRITE))
+		return false;
+	memset(code + offset, ARCH_TRAP_BYTE, size - offset);
+	return os_protect((uint64_t) code, size, LFI_PROT_READ) == 0;
+}
+
+/* As verify, but the zeros that follow a program in its last page are no code: they become traps first. */
+static int
+verify_filled(struct LFIBox *box, lfiptr addr, void *code, size_t size, struct LFIVerifyReport *report)
+{
+	size_t refused_at;
+
+	if (verify(box, addr, code, size, report, &refused_at) == 0)
+		return 0;
+	if (!fill_tail(code, refused_at, size))
+		return -1;
+	*report = (struct LFIVerifyReport){.struct_size = sizeof *report};
+	return verify(box, addr, code, size, report, &refused_at);
 }
 
 static int
@@ -299,7 +330,7 @@ stage(struct LFIBox *box, lfiptr addr, const void *from, size_t size, void **out
 	if (err)
 		goto protect;
 	if (!box->engine->opts.no_verify &&
-	    (verify(box, addr, *out, size, &report) < 0 || check_cpu(&report) < 0 || widen(box, report.code) < 0))
+	    (verify_filled(box, addr, *out, size, &report) < 0 || check_cpu(&report) < 0 || widen(box, report.code) < 0))
 		goto release;
 	box->cpu |= report.cpu;
 	err = os_protect((uint64_t) *out, size, LFI_PROT_READ | LFI_PROT_EXEC);

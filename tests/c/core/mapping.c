@@ -799,10 +799,44 @@ mappings_are_listed(void **state)
 	lfi_free(engine);
 }
 
+static void
+zeros_behind_a_program_become_traps(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = lfi_box_mapany(f.box, 2 * PAGE, RW, ANON, -1, 0);
+	uint8_t bytes[2 * PAGE];
+
+	assert_int_equal(lfi_box_copyto(f.box, p, code_add, sizeof code_add), 0);
+	assert_int_equal(lfi_box_mprotect(f.box, p, 2 * PAGE, RX), 0);
+	assert_int_equal(lfi_box_copyfm(f.box, bytes, p, sizeof bytes), 0);
+	assert_memory_equal(bytes, code_add, sizeof code_add);
+	for (size_t i = sizeof code_add; i < sizeof bytes; i++)
+		assert_int_equal(bytes[i], 0xcc);
+	drop(&f);
+}
+
+static void
+zeros_with_something_behind_are_refused(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = lfi_box_mapany(f.box, PAGE, RW, ANON, -1, 0);
+	uint8_t bytes[PAGE] = {[PAGE - 1] = 0xf4}, after[PAGE];
+
+	memcpy(bytes, code_add, sizeof code_add);
+	assert_int_equal(lfi_box_copyto(f.box, p, bytes, PAGE), 0);
+	assert_int_equal(lfi_box_mprotect(f.box, p, PAGE, RX), -1);
+	assert_error(LFI_ERR_VERIFY);
+	assert_int_equal(lfi_box_copyfm(f.box, after, p, PAGE), 0);
+	assert_memory_equal(after, bytes, PAGE);
+	drop(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(zeros_behind_a_program_become_traps),
+		cmocka_unit_test(zeros_with_something_behind_are_refused),
 		cmocka_unit_test(arguments_that_are_wrong_are_refused),
 		cmocka_unit_test(places_are_free_or_replaced_as_asked),
 		cmocka_unit_test(protections_are_the_kernels_too),

@@ -28,9 +28,11 @@ a_program_makes_a_system_call_and_ends(void **state)
 	assert_non_null(engine);
 	struct LFIBox *box = lfi_box_new(engine);
 	assert_non_null(box);
-	static uint8_t prog[PAGE];
-	memset(prog, 0xcc, sizeof prog);
-	memcpy(prog, code_syscall, sizeof code_syscall);
+	static uint8_t prog[] = {
+		0xb8, 0x2a, 0x00, 0x00, 0x00,             // movl $42, %eax
+		0x4c, 0x8d, 0x1d, 0x04, 0x00, 0x00, 0x00, // leaq 1f(%rip), %r11
+		0x41, 0xff, 0x66, 0xf8,                   // jmpq *-8(%r14)
+	};                                                // 1:
 	lfiptr p = lfi_box_mapany(box, pagesize, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_ANONYMOUS | LFI_MAP_PRIVATE, -1, 0);
 	assert_true(p != (lfiptr) -1);
 	assert_int_equal(lfi_box_copyto(box, p, prog, sizeof(prog)), 0);

@@ -13,6 +13,7 @@
 
 #include "layout.h"
 
+#define ARCH_TRAP_BYTE 0xcc /* int3 */
 #define ARCH_INT_REGS 6
 #define ARCH_FLOAT_REGS 8
 
