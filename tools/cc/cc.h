@@ -53,30 +53,30 @@ struct input {
 };
 
 struct cc {
-	enum mode mode;
 	const char *output; /* -o, or NULL */
 	struct input *inputs;
 	size_t input_count, input_room;
-	enum kind language; /* of the inputs that follow on the command line */
 
 	/* Arguments for the compiler, the assembler and the linker, in the user's order. */
 	struct strings compile, assemble, link;
 
-	bool print_only, verbose, save_temps, verify, no_layout;
-	bool no_std_libs, no_start_files, no_default_libs, no_std_includes, relocatable;
-	bool depend;             /* -MD or -MMD */
 	const char *depend_file; /* -MF */
-	bool depend_target;      /* -MT or -MQ was given */
 	const char *linker;      /* ld, or as -fuse-ld says */
 	const char *query;       /* -print-… or -dump…, which ends the run */
-	bool link_wanted;        /* -Wl or the like: link although there are no inputs */
-
-	const char *compiler; /* as given; NULL: search */
-	bool clang;
+	const char *compiler;    /* as given; NULL: search */
 	const char *sysroot;
 	const char *program_dir; /* where lfi-cc itself is */
 
 	struct LFIRewriteOptions rewrite;
+	enum mode mode;
+	enum kind language; /* of the inputs that follow on the command line */
+
+	bool print_only, verbose, save_temps, verify, no_layout;
+	bool no_std_libs, no_start_files, no_default_libs, no_std_includes, relocatable;
+	bool depend;        /* -MD or -MMD */
+	bool depend_target; /* -MT or -MQ was given */
+	bool link_wanted;   /* -Wl or the like: link although there are no inputs */
+	bool clang;
 };
 
 /* options.c: fills `cc`. 0, or the exit status. */

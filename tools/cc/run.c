@@ -213,7 +213,7 @@ print_command(const struct strings *command)
 	for (size_t i = 0; i < command->count; i++) {
 		const char *word = command->item[i];
 
-		fputs(i ? " " : " ", stderr);
+		fputc(' ', stderr);
 		if (*word &&
 		    word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-./=,:%@")] ==
 			0) {
