@@ -75,6 +75,7 @@ fails      | return 7;                                           | skipped | ski
 hangs      | raise(SIGTERM); return 0;                           | skipped | skipped: fails natively: SIGTERM
 invalid    | return 08;                                          | skipped | skipped: does not compile natively: .*invalid digit
 address    | int i; printf("%p\\n", (void *) &i); return 0;            |         |
+forks      | if (BOX !fork()) for (;;) pause(); return 0;         |         |
 left_out   | return BOX 1;                                       | skipped | excluded: it is an example
 '
 printf '%s\n' "$verdicts" | while IFS='|' read -r name body rest; do
@@ -83,13 +84,14 @@ printf '%s\n' "$verdicts" | while IFS='|' read -r name body rest; do
 done
 echo 'left_out : it is an example' >"$scratch/excluded.txt"
 torture --compilers gcc --levels 0 --excluded "$scratch/excluded.txt"
-check "the closing line counts what passed, failed and was skipped" closing "2 passed, 12 failed, 4 skipped"
+check "the closing line counts what passed, failed and was skipped" closing "3 passed, 12 failed, 4 skipped"
 check "the exit status is 1 when something failed" [ "$status" = 1 ]
 printf '%s\n' "$verdicts" >"$scratch/verdicts"
 while IFS='|' read -r name body list message; do
 	name=$(echo $name) list=$(echo $list) message=$(echo $message)
 	[ -z "$list" ] || check "$name is in $list.txt: $message" line "$list" "^$name.c gcc -O0: $message"
 done <"$scratch/verdicts"
+check "processes that a program leaves behind are ended" sh -c "! ps -A -o args | grep -q '^$build/torture/work'"
 check "a failure comes with the commands to reproduce it" line failed "box-cc --lfi-compiler=gcc -O0 -w .*status.c .*box-run /tmp/t.lfi"
 
 cp "$build/torture/failed.txt" "$scratch/again.txt"
