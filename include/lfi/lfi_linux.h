@@ -53,7 +53,7 @@ LFI_API void lfi_linux_free(struct LFILinuxEngine *linux_);
 /** A process: a fresh sandbox and its emulated kernel state. */
 LFI_API struct LFILinuxProc *lfi_proc_new(struct LFILinuxEngine *linux_);
 
-/** All threads of the process must have been freed or have ended. */
+/** No host thread may be in lfi_thread_run or in a call (LFI_ERR_BUSY where that is noticed); threads that the program made are ended. */
 LFI_API void lfi_proc_free(struct LFILinuxProc *proc);
 
 /**

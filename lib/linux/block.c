@@ -4,7 +4,8 @@
  *
  * A thread that is alone in its process cannot be ended by another one, so it
  * sleeps in the plain host call at no extra cost. Otherwise: descriptors are
- * polled together with the process's end event; sleeps are waits on the
+ * polled together with the process's end event, and what is then read or
+ * written does not block even when another thread was faster; sleeps are waits on the
  * process's `ended` word; futex waits are announced in `waiting_on`, and who
  * ends the process wakes that word until nobody announces it any more.
  */
@@ -41,25 +42,58 @@ block_poll(struct LFILinuxThread *thread, struct pollfd *fds, nfds_t count, cons
 	return ready;
 }
 
-int
-block_file(struct LFILinuxThread *thread, struct File *file, short events)
+/*
+ * What the host gave has flags that are the host's, so that its calls may block. A process makes them one after the
+ * other, and only when poll has just said that there is something: another of its threads cannot take it meanwhile.
+ */
+static int64_t
+transfer_in_turn(struct LFILinuxProc *proc, struct File *file, short events, TransferFn transfer,
+    const struct iovec *vector, int count)
 {
-	static const struct timespec now = {0, 0};
-	struct pollfd fds[2] = {{.fd = file->host, .events = events}};
-	bool nonblock = atomic_load(&file->flags) & O_NONBLOCK;
-	int ready;
+	struct pollfd fd = {.fd = file->host, .events = events};
+	int64_t result = -EAGAIN;
 
-	/* The host's kernel itself answers EAGAIN where the flag is on the descriptor. */
-	if (file->kind == FILE_PLAIN || file->kind == FILE_DIR || (nonblock && file->kind != FILE_STDIO))
-		return 0;
-	if (!nonblock && !atomic_load(&thread->proc->threaded))
-		return 0;
-	do
-		ready = block_poll(thread, fds, 1, nonblock ? &now : NULL);
-	while (ready == -EINTR && !proc_has_ended(thread->proc));
-	if (ready < 0)
-		return ready;
-	return ready == 0 ? -EAGAIN : 0;
+	pthread_mutex_lock(&proc->stdio_turn);
+	if (poll(&fd, 1, 0) > 0)
+		result = transfer(file->host, vector, count);
+	pthread_mutex_unlock(&proc->stdio_turn);
+	return result;
+}
+
+bool
+block_is_cut(struct LFILinuxThread *thread, struct File *file)
+{
+	return file->kind == FILE_STDIO && file->sleeps &&
+	       (atomic_load(&file->flags) & O_NONBLOCK || atomic_load(&thread->proc->threaded));
+}
+
+/* One attempt, which does not sleep unless the thread is alone in its process. */
+static int64_t
+attempt(struct LFILinuxThread *thread, struct File *file, short events, TransferFn transfer, const struct iovec *vector,
+    int count)
+{
+	if (block_is_cut(thread, file))
+		return transfer_in_turn(thread->proc, file, events, transfer, vector, count);
+	return transfer(file->host, vector, count);
+}
+
+int64_t
+block_transfer(struct LFILinuxThread *thread, struct File *file, short events, TransferFn transfer,
+    const struct iovec *vector, int count)
+{
+	struct pollfd fds[2];
+	int64_t result;
+
+	for (;;) {
+		result = attempt(thread, file, events, transfer, vector, count);
+		if (result == -EINTR && !proc_has_ended(thread->proc))
+			continue;
+		if (result != -EAGAIN || atomic_load(&file->flags) & O_NONBLOCK)
+			return result;
+		fds[0] = (struct pollfd){.fd = file->host, .events = events};
+		if (block_poll(thread, fds, 1, NULL) < 0 && proc_has_ended(thread->proc))
+			return -EINTR;
+	}
 }
 
 int

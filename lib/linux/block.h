@@ -9,16 +9,23 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "linux.h"
 
+/* The host's readv or writev, for a file that may have to wait; its result or -errno. */
+typedef int64_t (*TransferFn)(int host, const struct iovec *vector, int count);
+
 /*
- * Sleep until `file` is ready for `events` (POLLIN, POLLOUT), so that the
- * host call that follows need not. 0, -EAGAIN for a file that must not block,
- * -EINTR when the process has ended.
+ * Transfer once, as soon as `file` is ready for `events` (POLLIN, POLLOUT). The result of `transfer`, which may be
+ * less than all; -EAGAIN for a file that must not block, -EINTR when the process has ended.
  */
-int block_file(struct LFILinuxThread *thread, struct File *file, short events);
+int64_t block_transfer(struct LFILinuxThread *thread, struct File *file, short events, TransferFn transfer,
+    const struct iovec *vector, int count);
+
+/* Whether a transfer of more than PIPE_BUF bytes may wait where nobody could wake it. */
+bool block_is_cut(struct LFILinuxThread *thread, struct File *file);
 
 /* As ppoll, with room for one more entry at fds[count]. */
 int block_poll(struct LFILinuxThread *thread, struct pollfd *fds, nfds_t count, const struct timespec *timeout);

@@ -3,9 +3,22 @@
 #include "fdtable.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* Regular files do not wait, nor do directories; of what the host gave we look what it is. */
+static bool
+may_sleep(int host, enum FileKind kind)
+{
+	struct stat st;
+
+	if (kind != FILE_STDIO)
+		return kind == FILE_PIPE;
+	return fstat(host, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+}
 
 struct File *
 file_new(int host, enum FileKind kind, bool readonly, int flags, const char *path)
@@ -23,6 +36,7 @@ file_new(int host, enum FileKind kind, bool readonly, int flags, const char *pat
 	file->host = host;
 	file->kind = kind;
 	file->readonly = readonly;
+	file->sleeps = may_sleep(host, kind);
 	atomic_init(&file->flags, flags);
 	return file;
 }

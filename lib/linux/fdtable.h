@@ -20,7 +20,7 @@ enum { FD_MAX = 256 };
 enum FileKind {
 	FILE_PLAIN, /* regular file */
 	FILE_DIR,
-	FILE_PIPE,  /* pipes, and all else that can block */
+	FILE_PIPE,  /* pipes, and all else that can block; O_NONBLOCK for the host, whatever the program set */
 	FILE_STDIO, /* given by the host; its flags are not the program's to change */
 };
 
@@ -29,6 +29,7 @@ struct File {
 	int host;
 	enum FileKind kind;
 	bool readonly;     /* from a read-only mapping, or the host's: no change of metadata */
+	bool sleeps;       /* reading and writing may have to wait */
 	_Atomic int flags; /* O_NONBLOCK and O_APPEND as the program set them */
 	char *path;        /* of a directory: its path in the sandbox, normalised; else NULL */
 };

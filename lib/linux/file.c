@@ -15,7 +15,7 @@
  * and was not pending before.
  */
 static int64_t
-write_quietly(struct LFILinuxThread *thread, int host, const struct iovec *vector, int count)
+write_quietly(int host, const struct iovec *vector, int count)
 {
 	static const struct timespec now = {0, 0};
 	sigset_t pipe, pending, old;
@@ -27,26 +27,86 @@ write_quietly(struct LFILinuxThread *thread, int host, const struct iovec *vecto
 	sigpending(&pending);
 	was_pending = sigismember(&pending, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &pipe, &old);
-	result = RETRY(thread, writev(host, vector, count));
+	result = host_result(writev(host, vector, count));
 	if (result == -EPIPE && !was_pending)
 		sigtimedwait(&pipe, NULL, &now);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return result;
 }
 
-int64_t
-file_write(struct LFILinuxThread *thread, struct File *file, const struct iovec *vector, int count)
+static uint64_t
+vector_size(const struct iovec *vector, int count)
 {
-	int64_t result = block_file(thread, file, POLLOUT);
+	uint64_t size = 0;
 
-	if (result < 0)
-		return result;
-	if (file->kind == FILE_PLAIN)
+	for (int i = 0; i < count; i++)
+		size += vector[i].iov_len;
+	return size;
+}
+
+static int64_t
+read_once(int host, const struct iovec *vector, int count)
+{
+	return host_result(readv(host, vector, count));
+}
+
+int64_t
+file_read(struct LFILinuxThread *thread, struct File *file, const struct iovec *vector, int count)
+{
+	if (!file->sleeps || vector_size(vector, count) == 0)
+		return RETRY(thread, readv(file->host, vector, count));
+	return block_transfer(thread, file, POLLIN, read_once, vector, count);
+}
+
+/* Takes the first `done` bytes off the vector. */
+static void
+advance(struct iovec **vector, int *count, uint64_t done)
+{
+	while (*count > 0 && done >= (*vector)->iov_len) {
+		done -= (*vector)->iov_len;
+		++*vector;
+		--*count;
+	}
+	if (*count > 0) {
+		(*vector)->iov_base = (char *) (*vector)->iov_base + done;
+		(*vector)->iov_len -= done;
+	}
+}
+
+/* Some of the vector, at least a byte unless it is empty. What a pipe takes as a whole stays whole. */
+static int64_t
+write_some(struct LFILinuxThread *thread, struct File *file, const struct iovec *vector, int count)
+{
+	struct iovec first;
+
+	if (!block_is_cut(thread, file) || vector_size(vector, count) <= PIPE_BUF)
+		return block_transfer(thread, file, POLLOUT, write_quietly, vector, count);
+	while (vector->iov_len == 0)
+		vector++;
+	first = *vector;
+	if (first.iov_len > PIPE_BUF)
+		first.iov_len = PIPE_BUF;
+	return block_transfer(thread, file, POLLOUT, write_quietly, &first, 1);
+}
+
+int64_t
+file_write(struct LFILinuxThread *thread, struct File *file, struct iovec *vector, int count)
+{
+	int64_t done = 0, result;
+
+	if (!file->sleeps || vector_size(vector, count) == 0)
 		return RETRY(thread, writev(file->host, vector, count));
-	result = write_quietly(thread, file->host, vector, count);
+	/* Who waits until there is room waits until all is written. */
+	do {
+		result = write_some(thread, file, vector, count);
+		if (result > 0) {
+			done += result;
+			advance(&vector, &count, (uint64_t) result);
+		}
+	} while (result > 0 && vector_size(vector, count) > 0);
 	if (result == -EPIPE)
 		signal_raise(thread, SIGPIPE);
-	return result;
+	return done > 0 ? done : result;
 }
 
 bool

@@ -58,6 +58,7 @@ struct LFILinuxProc {
 
 	int pid;
 	struct FDTable fds;
+	pthread_mutex_t stdio_turn; /* see block.c; held without any other lock */
 	_Atomic unsigned umask;
 
 	pthread_mutex_t lock;
@@ -88,6 +89,7 @@ struct LFILinuxThread {
 	struct LFIContext *ctx;
 	enum ThreadState state;
 	int tid;
+	bool cloned;    /* the program made it */
 	bool leaving;   /* the thread, not the process, called exit */
 	bool ready;     /* the program said that it is a library */
 	bool has_stack; /* stack was mapped by us */
@@ -111,6 +113,9 @@ proc_has_ended(struct LFILinuxProc *proc)
 {
 	return atomic_load(&proc->ended) != PROC_ALIVE;
 }
+
+/* Wait until no thread that the program made runs; with `until_end`, or until the process has ended. */
+void proc_wait(struct LFILinuxProc *proc, bool until_end);
 
 /* A thread object in proc->threads, not running; NULL sets the error. */
 struct LFILinuxThread *thread_make(struct LFILinuxProc *proc);

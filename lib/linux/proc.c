@@ -32,6 +32,9 @@ static const off_t file_max = (off_t) 1 << 32;
  */
 enum { FIRST_PID = 100, PIDS = 1000000 };
 
+/* The status of a process that was freed while it had threads: as by SIGKILL. */
+enum { ENDED_BY_HOST = 128 + 9 };
+
 /* ---- Making ---- */
 
 /* The program's descriptor `guest` becomes a duplicate of the host's. */
@@ -100,6 +103,7 @@ lfi_proc_new(struct LFILinuxEngine *engine)
 	proc->info = lfi_box_info(proc->box);
 	box_set_user(proc->box, proc);
 	pthread_mutex_init(&proc->lock, NULL);
+	pthread_mutex_init(&proc->stdio_turn, NULL);
 	pthread_cond_init(&proc->changed, NULL);
 	fdtable_init(&proc->fds);
 	if (inherit_stdio(proc) < 0)
@@ -123,22 +127,31 @@ lfi_proc_box(struct LFILinuxProc *proc)
 	return proc->box;
 }
 
+/* Whether a host thread is in lfi_thread_run. */
+static bool
+host_runs(struct LFILinuxProc *proc)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&proc->lock);
+	for (struct LFILinuxThread *thread = proc->threads; thread; thread = thread->next)
+		found |= thread->state == THREAD_RUNNING && !thread->cloned;
+	pthread_mutex_unlock(&proc->lock);
+	return found;
+}
+
 void
 lfi_proc_free(struct LFILinuxProc *proc)
 {
-	unsigned live;
-
 	if (!proc)
 		return;
-	pthread_mutex_lock(&proc->lock);
-	live = proc->live;
-	pthread_mutex_unlock(&proc->lock);
-	if (live) {
-		error_set(LFI_ERR_BUSY, "%u threads of process %d still run", live, proc->pid);
+	if (host_runs(proc)) {
+		error_set(LFI_ERR_BUSY, "a thread of process %d still runs", proc->pid);
 		return;
 	}
-	if (proc->has_zombie)
-		pthread_join(proc->zombie, NULL);
+	/* Threads that the program made end when the host program says so. */
+	proc_end(proc, ENDED_BY_HOST);
+	proc_wait(proc, false);
 	while (proc->threads) {
 		/* Goes with the box. */
 		proc->threads->has_stack = false;
@@ -149,6 +162,7 @@ lfi_proc_free(struct LFILinuxProc *proc)
 	if (proc->end_event >= 0)
 		close(proc->end_event);
 	pthread_cond_destroy(&proc->changed);
+	pthread_mutex_destroy(&proc->stdio_turn);
 	pthread_mutex_destroy(&proc->lock);
 	atomic_fetch_sub(&proc->engine->procs, 1);
 	load_symbols_free(proc->symbols);

@@ -46,8 +46,11 @@ enum { PAGE_BYTES = 4096 };
 
 /* ---- Shared by handlers; see file.c ---- */
 
-/* write and writev. */
-int64_t file_write(struct LFILinuxThread *thread, struct File *file, const struct iovec *vector, int count);
+/* read and readv. */
+int64_t file_read(struct LFILinuxThread *thread, struct File *file, const struct iovec *vector, int count);
+
+/* write and writev; changes the vector. */
+int64_t file_write(struct LFILinuxThread *thread, struct File *file, struct iovec *vector, int count);
 
 /* F_SETFL. 0 or -errno. */
 int file_set_flags(struct File *file, int flags);

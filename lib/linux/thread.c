@@ -185,6 +185,19 @@ start_host_thread(struct LFILinuxThread *thread)
 	return -error;
 }
 
+/* One more host thread. False when there are as many as there may be: those that have left the list may still exist. */
+static bool
+count_live(struct LFILinuxProc *proc)
+{
+	bool room;
+
+	pthread_mutex_lock(&proc->lock);
+	room = proc->live < LINUX_THREADS_MAX;
+	proc->live += room;
+	pthread_mutex_unlock(&proc->lock);
+	return room;
+}
+
 int
 thread_start(struct LFILinuxThread *thread)
 {
@@ -193,9 +206,9 @@ thread_start(struct LFILinuxThread *thread)
 
 	if (result < 0)
 		return result;
-	pthread_mutex_lock(&proc->lock);
-	proc->live++;
-	pthread_mutex_unlock(&proc->lock);
+	if (!count_live(proc))
+		return -EAGAIN;
+	thread->cloned = true;
 	thread->state = THREAD_RUNNING;
 	result = start_host_thread(thread);
 	if (result < 0) {
@@ -260,9 +273,8 @@ lfi_thread_free(struct LFILinuxThread *thread)
 		thread_destroy(thread);
 }
 
-/* Wait until no other thread runs; with `until_end`, or until the process has ended. */
-static void
-wait_for_threads(struct LFILinuxProc *proc, bool until_end)
+void
+proc_wait(struct LFILinuxProc *proc, bool until_end)
 {
 	pthread_t zombie;
 	bool has = false;
@@ -285,7 +297,7 @@ static void
 leave_first(struct LFILinuxThread *thread, int code)
 {
 	clear_tid(thread);
-	wait_for_threads(thread->proc, true);
+	proc_wait(thread->proc, true);
 	proc_end(thread->proc, code);
 }
 
@@ -307,7 +319,7 @@ lfi_thread_run(struct LFILinuxThread *thread)
 		proc_end_error(proc);
 	if (thread->leaving)
 		leave_first(thread, code);
-	wait_for_threads(proc, false);
+	proc_wait(proc, false);
 	thread->state = THREAD_DONE;
 	if (proc->error.code != LFI_OK)
 		return error_set(proc->error.code, "%s", proc->error.message);

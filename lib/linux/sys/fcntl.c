@@ -13,8 +13,9 @@ int
 file_set_flags(struct File *file, int flags)
 {
 	static const int settable = O_NONBLOCK | O_APPEND;
+	int always = file->kind == FILE_PIPE ? O_NONBLOCK : 0;
 
-	if (file->kind != FILE_STDIO && fcntl(file->host, F_SETFL, flags & settable) < 0)
+	if (file->kind != FILE_STDIO && fcntl(file->host, F_SETFL, (flags & settable) | always) < 0)
 		return -errno;
 	atomic_store(&file->flags, flags & settable);
 	return 0;
@@ -40,6 +41,8 @@ record_lock(struct LFILinuxThread *thread, struct File *file, int command, uint6
 	/* A wait for a lock could not be ended: who asks for one gets EAGAIN and tries again. */
 	if (fcntl(file->host, command == F_GETLK ? F_GETLK : F_SETLK, &lock) < 0)
 		return -errno;
+	/* Numbers of the host's processes are not the program's business. */
+	lock.l_pid = -1;
 	return command == F_GETLK ? copy_out(thread, address, &lock, sizeof lock) : 0;
 }
 

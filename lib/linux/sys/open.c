@@ -39,6 +39,9 @@ open_at(struct LFILinuxThread *thread, int64_t dirfd, uint64_t path, int flags, 
 	if (result < 0)
 		return result;
 	kind = kind_of(result);
+	/* Nobody but the program has this open file: waiting is done by block.c. Without effect on O_PATH. */
+	if (kind == FILE_PIPE)
+		fcntl(result, F_SETFL, O_NONBLOCK | (flags & O_APPEND));
 	file = file_new(result, kind, place_writable(&place) < 0, flags & (O_NONBLOCK | O_APPEND),
 	    kind == FILE_DIR ? place.path : NULL);
 	return file ? fdtable_add(&thread->proc->fds, file, 0, flags & O_CLOEXEC) : -ENOMEM;

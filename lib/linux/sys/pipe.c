@@ -14,7 +14,7 @@ make_pipe(struct LFILinuxThread *thread, uint64_t out, int flags)
 
 	if (flags & ~(O_CLOEXEC | O_NONBLOCK))
 		return -EINVAL;
-	if (pipe2(host, O_CLOEXEC | (flags & O_NONBLOCK)) < 0)
+	if (pipe2(host, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
 	files[0] = file_new(host[0], FILE_PIPE, true, flags & O_NONBLOCK, NULL);
 	files[1] = file_new(host[1], FILE_PIPE, true, flags & O_NONBLOCK, NULL);

@@ -32,9 +32,7 @@ sys_readv(struct LFILinuxThread *thread, const uint64_t *args)
 	if (!file)
 		return -EBADF;
 	if (count >= 0)
-		result = block_file(thread, file, POLLIN);
-	if (count >= 0 && result == 0)
-		result = RETRY(thread, readv(file->host, vector, count));
+		result = file_read(thread, file, vector, count);
 	file_put(file);
 	return result;
 }

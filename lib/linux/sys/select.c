@@ -110,8 +110,9 @@ sys_select(struct LFILinuxThread *thread, const uint64_t *args)
 		return -EFAULT;
 	if (given[0] < 0 || given[1] < 0)
 		return -EINVAL;
-	time = (struct timespec){given[0], given[1] % 1000000 * 1000};
-	time.tv_sec += given[1] / 1000000;
+	time.tv_nsec = given[1] % 1000000 * 1000;
+	if (__builtin_add_overflow(given[0], given[1] / 1000000, &time.tv_sec))
+		time.tv_sec = INT64_MAX;
 	return select_for(thread, args, &time);
 }
 

@@ -127,6 +127,23 @@ threads_work_and_end_with_the_process(void **state)
 	}
 }
 
+/* A pipe nobody reads, standard streams whose other end keeps still: the end of the process comes all the same. */
+static void
+threads_that_sleep_in_calls_do_not_delay_the_end(void **state)
+{
+	for (int i = 0; i < 3; i++) {
+		expect("timeout 20 $RUN hang.lfi pipe-read", 7, "");
+		expect("timeout 20 $RUN hang.lfi pipe-write", 7, "");
+	}
+	expect("rm -f fifo; mkfifo fifo; (exec 3>fifo; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do printf x >&3; sleep "
+	       "0.02; done;"
+	       "exec sleep 20) >/dev/null 2>&1 & timeout 10 $RUN hang.lfi stdin <fifo; s=$?; kill $!; exit $s",
+	    7, "");
+	expect("rm -f fifo; mkfifo fifo; (exec 3<fifo; exec sleep 20) >/dev/null 2>&1 &"
+	       "timeout 10 $RUN hang.lfi stdout >fifo; s=$?; kill $!; exit $s",
+	    7, "");
+}
+
 static void
 bad_options_and_programs_have_their_status_and_message(void **state)
 {
@@ -238,6 +255,28 @@ a_program_without_main_is_a_library(void **state)
 	close_library(&library);
 }
 
+static void
+freeing_a_process_ends_the_threads_that_it_made(void **state)
+{
+	struct Library library;
+
+	open_library(&library);
+	assert_int_equal(call_int(&library, "start_loops", "i(i)", 3, 0), 3);
+	close_library(&library);
+}
+
+static void
+a_process_has_a_bounded_number_of_threads(void **state)
+{
+	struct Library library;
+	int started;
+
+	open_library(&library);
+	started = call_int(&library, "start_loops", "i(i)", 1000, 0);
+	assert_in_range(started, 100, 256);
+	close_library(&library);
+}
+
 struct Caller {
 	struct Library *library;
 	bool ok;
@@ -330,9 +369,12 @@ main(void)
 	    cmocka_unit_test(each_end_has_its_status_and_message),
 	    cmocka_unit_test(files_directories_time_and_memory_work),
 	    cmocka_unit_test(threads_work_and_end_with_the_process),
+	    cmocka_unit_test(threads_that_sleep_in_calls_do_not_delay_the_end),
 	    cmocka_unit_test(bad_options_and_programs_have_their_status_and_message),
 	    cmocka_unit_test(code_that_was_not_rewritten_is_refused_with_its_place),
 	    cmocka_unit_test(a_program_without_main_is_a_library),
+	    cmocka_unit_test(freeing_a_process_ends_the_threads_that_it_made),
+	    cmocka_unit_test(a_process_has_a_bounded_number_of_threads),
 	    cmocka_unit_test(host_threads_call_a_library_with_contexts_of_their_own),
 	};
 

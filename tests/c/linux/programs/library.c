@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A program without main: a library. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ int count_calls(void);
 int count_own(void);
 char *reversed(const char *text);
 int use_errno(int value);
+int start_loops(int count);
 
 int
 add(int a, int b)
@@ -50,4 +52,24 @@ use_errno(int value)
 	errno = value;
 	free(malloc(100));
 	return errno;
+}
+
+static void *
+loop(void *arg)
+{
+	for (;;)
+		__asm__ volatile("");
+	return arg;
+}
+
+/* How many of `count` threads that never end could be started. */
+int
+start_loops(int count)
+{
+	pthread_t thread;
+	int started = 0;
+
+	while (started < count && pthread_create(&thread, NULL, loop, NULL) == 0)
+		started++;
+	return started;
 }
