@@ -3,34 +3,53 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sys.h"
 
-/*
- * Writing where nobody reads raises SIGPIPE in the writing host thread, which
- * would end the host. The signal is blocked meanwhile, and taken if it came
- * and was not pending before.
- */
+void
+quiet_begin(struct Quiet *quiet, int signal)
+{
+	sigset_t pending;
+
+	sigemptyset(&quiet->set);
+	sigaddset(&quiet->set, signal);
+	sigpending(&pending);
+	quiet->was_pending = sigismember(&pending, signal);
+	pthread_sigmask(SIG_BLOCK, &quiet->set, &quiet->old);
+}
+
+void
+quiet_end(struct Quiet *quiet, bool raised)
+{
+	static const struct timespec now = {0, 0};
+
+	if (raised && !quiet->was_pending)
+		sigtimedwait(&quiet->set, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, &quiet->old, NULL);
+}
+
+bool
+file_size_limited(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* Writing where nobody reads raises SIGPIPE, which would end the host. */
 static int64_t
 write_quietly(int host, const struct iovec *vector, int count)
 {
-	static const struct timespec now = {0, 0};
-	sigset_t pipe, pending, old;
+	struct Quiet quiet;
 	int64_t result;
-	bool was_pending;
 
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	sigpending(&pending);
-	was_pending = sigismember(&pending, SIGPIPE);
-	pthread_sigmask(SIG_BLOCK, &pipe, &old);
+	quiet_begin(&quiet, SIGPIPE);
 	result = host_result(writev(host, vector, count));
-	if (result == -EPIPE && !was_pending)
-		sigtimedwait(&pipe, NULL, &now);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	quiet_end(&quiet, result == -EPIPE);
 	return result;
 }
 
@@ -95,7 +114,7 @@ file_write(struct LFILinuxThread *thread, struct File *file, struct iovec *vecto
 	int64_t done = 0, result;
 
 	if (!file->sleeps || vector_size(vector, count) == 0)
-		return RETRY(thread, writev(file->host, vector, count));
+		return GROW(thread, writev(file->host, vector, count));
 	/* Who waits until there is room waits until all is written. */
 	do {
 		result = write_some(thread, file, vector, count);

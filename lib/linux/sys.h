@@ -10,6 +10,7 @@
 #define LINUX_SYS_H
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/uio.h>
 
 #include "abi.h"
@@ -42,6 +43,34 @@ enum { PAGE_BYTES = 4096 };
 			retry_result = host_result(call);                          \
 		while (retry_result == -EINTR && !proc_has_ended((thread)->proc)); \
 		retry_result;                                                      \
+	})
+
+/*
+ * A host call that may raise `signal` in the calling host thread, which would end the host, stands between these two:
+ * the signal is blocked meanwhile, and taken when it was raised and not pending before.
+ */
+struct Quiet {
+	bool was_pending;
+	sigset_t set, old;
+};
+void quiet_begin(struct Quiet *quiet, int signal);
+void quiet_end(struct Quiet *quiet, bool raised);
+
+/* Whether the host process has a limit on the size of files: beyond it, SIGXFSZ is raised. */
+bool file_size_limited(void);
+
+/* As RETRY, for calls that may make a file larger. */
+#define GROW(thread, call)                                             \
+	__extension__({                                                \
+		struct Quiet grow_quiet;                               \
+		bool grow_limited = file_size_limited();               \
+		int64_t grow_result;                                   \
+		if (grow_limited)                                      \
+			quiet_begin(&grow_quiet, SIGXFSZ);             \
+		grow_result = RETRY(thread, call);                     \
+		if (grow_limited)                                      \
+			quiet_end(&grow_quiet, grow_result == -EFBIG); \
+		grow_result;                                           \
 	})
 
 /* ---- Shared by handlers; see file.c ---- */

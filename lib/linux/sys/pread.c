@@ -31,7 +31,7 @@ sys_pwrite64(struct LFILinuxThread *thread, const uint64_t *args)
 	if (!file)
 		return -EBADF;
 	if (buffer)
-		result = RETRY(thread, pwrite(file->host, buffer, size, (off_t) args[3]));
+		result = GROW(thread, pwrite(file->host, buffer, size, (off_t) args[3]));
 	file_put(file);
 	return result;
 }

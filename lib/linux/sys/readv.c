@@ -80,7 +80,7 @@ sys_pwritev(struct LFILinuxThread *thread, const uint64_t *args)
 	if (!file)
 		return -EBADF;
 	if (count >= 0)
-		result = RETRY(thread, pwritev(file->host, vector, count, (off_t) args[3]));
+		result = GROW(thread, pwritev(file->host, vector, count, (off_t) args[3]));
 	file_put(file);
 	return result;
 }

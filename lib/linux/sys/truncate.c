@@ -18,7 +18,7 @@ sys_truncate(struct LFILinuxThread *thread, const uint64_t *args)
 	host = place_open(&place, O_WRONLY | O_NONBLOCK, 0);
 	if (host < 0)
 		return host;
-	result = host_result(ftruncate(host, (off_t) args[1]));
+	result = GROW(thread, ftruncate(host, (off_t) args[1]));
 	close(host);
 	return result;
 }
@@ -31,7 +31,7 @@ sys_ftruncate(struct LFILinuxThread *thread, const uint64_t *args)
 
 	if (!file)
 		return -EBADF;
-	result = host_result(ftruncate(file->host, (off_t) args[1]));
+	result = GROW(thread, ftruncate(file->host, (off_t) args[1]));
 	file_put(file);
 	return result;
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static const char *const one_map[] = {"/data=box", NULL};
@@ -611,6 +612,43 @@ numbers_without_a_row_are_unknown(void **state)
 	assert_string_equal(abi_syscall(231)->name, "exit_group");
 }
 
+/* In a child process: the limit stays. 0, or the number of the call that was wrong. */
+static int
+grow_beyond_the_limit(struct Fixture *f)
+{
+	static const struct rlimit limit = {PAGE, PAGE};
+	const struct iovec span = {(void *) (uintptr_t) f->memory, 1};
+	uint64_t fd = (uint64_t) CALL(f, sys_open, str(f, "/data/file"), O_RDWR, 0);
+	lfiptr vector = put(f, &span, sizeof span);
+
+	if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+		return 1;
+	if (CALL(f, sys_pwrite64, fd, f->memory, 1, PAGE) != -EFBIG)
+		return 2;
+	if (CALL(f, sys_pwritev, fd, vector, 1, PAGE) != -EFBIG)
+		return 3;
+	if (CALL(f, sys_ftruncate, fd, PAGE + 1) != -EFBIG)
+		return 4;
+	if (CALL(f, sys_truncate, str(f, "/data/file"), PAGE + 1) != -EFBIG)
+		return 5;
+	if (CALL(f, sys_lseek, fd, PAGE, SEEK_SET) != PAGE || CALL(f, sys_write, fd, f->memory, 1) != -EFBIG)
+		return 6;
+	return CALL(f, sys_pwrite64, fd, f->memory, 1, 0) == 1 ? 0 : 7;
+}
+
+static void
+a_file_that_grows_beyond_the_hosts_limit_does_not_end_the_host(struct Fixture *f)
+{
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(grow_beyond_the_limit(f));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
@@ -636,6 +674,7 @@ main(void)
 	    TEST(signals_end_the_process_only_by_default, NULL, NULL),
 	    TEST(limits_are_told_and_not_changed, NULL, NULL),
 	    TEST(only_threads_can_be_cloned, NULL, NULL),
+	    TEST(a_file_that_grows_beyond_the_hosts_limit_does_not_end_the_host, one_map, NULL),
 	    cmocka_unit_test(numbers_without_a_row_are_unknown),
 	};
 
