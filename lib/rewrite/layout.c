@@ -19,10 +19,13 @@
 #define SIZES_SECTION ".lfi.sizes"
 
 enum {
-	JUMP_SIZE = 2,     /* of a short jump */
-	/* Bytes of padding that a landing must save, as it costs time: in a loop and elsewhere. */
-	GAIN_IN_LOOP = 20,
-	GAIN_ELSEWHERE = 6,
+	JUMP_SIZE = 2, /* of a short jump */
+	/* Bytes of padding that a landing must save, as it costs time: on a function's main path and behind its first
+	   return. */
+	GAIN_LOOP = 32,
+	GAIN_MAIN = 22,
+	GAIN_TAIL_LOOP = 8,
+	GAIN_TAIL = 4,
 };
 
 enum ItemKind {
@@ -32,29 +35,29 @@ enum ItemKind {
 	ITEM_ALIGN, /* .p2align */
 	ITEM_LOCK,  /* .bundle_lock: what follows up to ITEM_UNLOCK stays in one bundle */
 	ITEM_UNLOCK,
-	ITEM_END,   /* `.p2align b,,n` and `.nops`: the next n + 1 bytes end a bundle */
-	ITEM_DROP,  /* written by the placement itself */
+	ITEM_END,  /* `.p2align b,,n` and `.nops`: the next n + 1 bytes end a bundle */
+	ITEM_DROP, /* written by the placement itself */
 };
 
 /* One per statement. */
 struct Item {
 	enum ItemKind kind;
-	unsigned number;  /* ITEM_ALIGN: power of two; ITEM_END: bytes; ITEM_LOCK: bytes of the group */
-	unsigned size;    /* ITEM_INSN: bytes; of a direct jump, its short form */
+	unsigned number;    /* ITEM_ALIGN: power of two; ITEM_END: bytes; ITEM_LOCK: bytes of the group */
+	unsigned size;      /* ITEM_INSN: bytes; of a direct jump, its short form */
 	unsigned long_size; /* of a direct jump with a near label; else 0 */
 	bool is_long;
-	bool inside;      /* a group or a padded call: no padding in front */
-	bool in_loop;     /* a jump behind goes back over it */
-	long target;      /* statement of the label that a direct jump goes to, or -1 */
+	bool inside;            /* a group or a padded call: no padding in front */
+	unsigned gain;          /* ITEM_END: GAIN_* */
+	long target;            /* statement of the label that a direct jump goes to, or -1 */
 	unsigned pad, pad_late; /* bytes in front; the second part starts a bundle */
-	size_t landing;   /* not 0: what stands here is the landing of the call at this statement; see place_call */
+	size_t landing; /* not 0: what stands here is the landing of the call at this statement; see place_call */
 	uint64_t offset;
 };
 
 /* The last bundle's edge of a section that padding led up to. */
 struct Edge {
 	bool known;
-	size_t place;   /* of the padding */
+	size_t place; /* of the padding */
 	uint64_t offset;
 };
 
@@ -76,7 +79,7 @@ is_direct_jump(struct Str text, struct Str *name, struct Str *target)
 	*name = (struct Str){text.p, n};
 	*target = str_trim((struct Str){text.p + n, text.n - n});
 	return text.n && text.p[0] == 'j' && !str_is(*name, "jrcxz") && !str_is(*name, "jecxz") && target->n &&
-	    target->p[0] != '*';
+	       target->p[0] != '*';
 }
 
 static bool
@@ -131,8 +134,8 @@ classify_instruction(struct Layout *l, size_t index)
 	if (!st->exec || !is_direct_jump(st->args, &name, &target))
 		return;
 	item->target = unit_label(&l->unit, index, target);
-	if (item->target >= 0 && (l->unit.source.statements[item->target].section != st->section ||
-	    unit_symbol(&l->unit, target)->global))
+	if (item->target >= 0 &&
+	    (l->unit.source.statements[item->target].section != st->section || unit_symbol(&l->unit, target)->global))
 		item->target = -1;
 	item->long_size = str_is(name, "jmp") || str_is(name, "jmpq") ? 5 : 6;
 	item->is_long = item->target < 0;
@@ -159,11 +162,27 @@ classify(struct Layout *l)
 	}
 }
 
-/* What lies between a label and a later jump to it. */
-static void
-mark_loops(struct Layout *l)
+/* Whether control cannot go on behind the instruction, nor elsewhere in the file: a return or a tail call. */
+static bool
+leaves(const struct Layout *l, size_t index)
 {
-	int *depth = arena_take(&l->unit.arena, (l->unit.source.count + 1) * sizeof *depth), now = 0;
+	struct Str text = l->unit.source.statements[index].args;
+
+	if (str_starts(text, "jmp"))
+		return str_is(text, "jmpq *%rcx") || str_is(text, "jmpq *%r11") ||
+		       (l->items[index].long_size && l->items[index].target < 0);
+	return str_is(text, "ret");
+}
+
+/*
+ * Guesses how often code executes: compilers put what they think unlikely behind a function's first return, and what
+ * lies between a label and a later jump to it is a loop.
+ */
+static void
+guess_heat(struct Layout *l)
+{
+	int *depth = arena_take(&l->unit.arena, (l->unit.source.count + 1) * sizeof *depth), loops = 0, function = -1;
+	bool behind = false;
 
 	for (size_t i = 0; i < l->unit.source.count; i++)
 		if (l->items[i].kind == ITEM_INSN && l->items[i].target >= 0 && (size_t) l->items[i].target < i) {
@@ -171,8 +190,15 @@ mark_loops(struct Layout *l)
 			depth[i]--;
 		}
 	for (size_t i = 0; i < l->unit.source.count; i++) {
-		now += depth[i];
-		l->items[i].in_loop = now > 0;
+		if (l->unit.source.statements[i].function != function)
+			behind =
+			    str_starts(l->unit.sections[l->unit.source.statements[i].section].name, ".text.unlikely");
+		function = l->unit.source.statements[i].function;
+		loops += depth[i];
+		l->items[i].gain = behind      ? (loops > 0 ? GAIN_TAIL_LOOP : GAIN_TAIL)
+				   : loops > 0 ? GAIN_LOOP
+					       : GAIN_MAIN;
+		behind |= l->items[i].kind == ITEM_INSN && leaves(l, i);
 	}
 }
 
@@ -263,7 +289,8 @@ take_sizes(struct Layout *l, const void *object, size_t object_size)
 		if (l->items[i].kind != ITEM_INSN)
 			continue;
 		if (used == count)
-			return error_set(LFI_ERR_INVALID, "the object file has the sizes of %zu instructions only", count);
+			return error_set(
+			    LFI_ERR_INVALID, "the object file has the sizes of %zu instructions only", count);
 		l->items[i].size = l->items[i].long_size ? 2 : sizes[used];
 		used++;
 	}
@@ -302,7 +329,8 @@ measure_blocks(struct Layout *l)
 			if (locked)
 				l->items[lock].number += insn_size(item);
 			if (left > 0 && insn_size(item) > left)
-				return error_set(LFI_ERR_INVALID, "line %u: the call that starts here is longer than %u bytes",
+				return error_set(LFI_ERR_INVALID,
+				    "line %u: the call that starts here is longer than %u bytes",
 				    l->unit.source.statements[end].line, l->items[end].number);
 			left -= left > 0 ? insn_size(item) : 0;
 		}
@@ -379,8 +407,8 @@ drifting(const struct Layout *l, size_t index)
 		if (statements[index].section != section || l->items[index].kind != ITEM_INSN)
 			continue;
 		seen++;
-		if (text.p[0] == 'j' || str_starts(text, "push") || str_starts(text, "pop") || str_starts(text, "call") ||
-		    (str_starts(text, "mov") && str_find(text, "(%rsp)") >= 0))
+		if (text.p[0] == 'j' || str_starts(text, "push") || str_starts(text, "pop") ||
+		    str_starts(text, "call") || (str_starts(text, "mov") && str_find(text, "(%rsp)") >= 0))
 			return false;
 		if (str_ends(text, "%rsp"))
 			return true;
@@ -398,7 +426,7 @@ static bool
 place_landing(struct Layout *l, size_t index, uint64_t *offset)
 {
 	struct Edge *edge = &l->edges[l->unit.source.statements[index].section];
-	unsigned gain = l->items[index].in_loop ? GAIN_IN_LOOP : GAIN_ELSEWHERE;
+	unsigned gain = l->items[index].gain;
 	unsigned size = l->items[index].number, used = (unsigned) (*offset % l->bundle);
 	bool crosses = used + size > l->bundle;
 	size_t landing = crosses ? pad_place(l, index) : edge->place;
@@ -560,7 +588,7 @@ run(struct Layout *l, const char *confined, size_t size, const void *object, siz
 		put_measure(l);
 		return 0;
 	}
-	mark_loops(l);
+	guess_heat(l);
 	if (take_sizes(l, object, object_size) < 0 || place(l) < 0)
 		return -1;
 	put_placed(l);
@@ -581,7 +609,8 @@ transform(const struct LFIRewriteOptions *opts, const char *confined, size_t siz
 		return error_set(LFI_ERR_NOMEM, "no memory to place %zu bytes of text", size);
 	l->unit.out.arena = &l->unit.arena;
 	l->unit.opts.file = "<confined>";
-	if (opts && options_take(&l->unit.opts, sizeof l->unit.opts, opts, opts->struct_size, "struct LFIRewriteOptions") < 0)
+	if (opts &&
+	    options_take(&l->unit.opts, sizeof l->unit.opts, opts, opts->struct_size, "struct LFIRewriteOptions") < 0)
 		goto free_layout;
 	l->bundle = l->unit.opts.bundle ? l->unit.opts.bundle : 32;
 	if (l->bundle != 16 && l->bundle != 32) {
