@@ -5,10 +5,12 @@
  */
 #include <lfi/lfi.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* As env and timeout have them. */
@@ -201,33 +203,88 @@ take_options(struct Options *options, int argc, char **argv)
 }
 
 static int
-fault_status(struct LFILinuxThread *thread)
+fault_status(struct LFILinuxProc *proc)
 {
 	struct LFIFault fault;
 
-	if (lfi_ctx_fault(lfi_thread_ctx(thread), &fault) < 0 || fault.signal <= 0)
+	if (lfi_proc_fault(proc, &fault) < 0 || fault.signal <= 0)
 		return EXIT_OWN;
 	return EXIT_SIGNAL + fault.signal;
 }
 
+/* Whether the program loads with these options. */
+static bool
+loads_with(struct LFIOptions options, const char *program)
+{
+	struct LFIEngine *engine = lfi_new(options, 1);
+	struct LFILinuxEngine *linux_ = engine ? lfi_linux_new(engine, (struct LFILinuxOptions){0}) : NULL;
+	struct LFILinuxProc *proc = linux_ ? lfi_proc_new(linux_) : NULL;
+	bool loads = proc && lfi_proc_load_file(proc, program);
+
+	lfi_proc_free(proc);
+	lfi_linux_free(linux_);
+	lfi_free(engine);
+	return loads;
+}
+
+/*
+ * A program that does not verify was perhaps built for other options: finds those that it verifies with, the ones that
+ * give up protection last.
+ */
+static void
+fail_verification(const char *program, struct LFIOptions options)
+{
+	static const char *const policies[] = {
+	    "", " --sandbox=stores, which protects less", " --sandbox=jumps, which protects less"};
+	char message[900];
+
+	snprintf(message, sizeof message, "%s: %s", program, lfi_errmsg());
+	for (int i = 0; i < 12; i++) {
+		options.single_thread = i & 1;
+		options.bundle = i & 2 ? 16 : 32;
+		options.stores_only = i / 4 == 1;
+		options.jumps_only = i / 4 == 2;
+		if (loads_with(options, program))
+			fail(EXIT_CANNOT_RUN, "%s\nlfi-run: it was built for other options: it verifies with%s%s%s%s",
+			    message, i == 0 ? " no options" : "", i & 2 ? " --cfi=bundle16" : "",
+			    i & 1 ? " --single-thread" : "", policies[i / 4]);
+	}
+	fail(EXIT_CANNOT_RUN, "%s\nlfi-run: it verifies with no other options either: was it made by lfi-cc?", message);
+}
+
+/* lfi_new failed. */
+static void
+fail_engine(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		fail(EXIT_OWN, "%s (this process is limited to %llu MiB of address space: ulimit -v)", lfi_errmsg(),
+		    (unsigned long long) limit.rlim_cur >> 20);
+	fail(EXIT_OWN, "%s", lfi_errmsg());
+}
+
 /* The status that lfi-run exits with. */
 static int
-run(struct LFILinuxProc *proc, const char *program, int argc, char **argv, const char **env)
+run(struct LFILinuxProc *proc, const char *program, int argc, char **argv, const struct Options *options)
 {
 	struct LFILinuxThread *thread;
 	int status;
 
-	if (access(program, F_OK) < 0)
+	if (access(program, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
 		fail(EXIT_NOT_FOUND, "%s: no such program", program);
-	if (!lfi_proc_load_file(proc, program))
+	if (!lfi_proc_load_file(proc, program)) {
+		if (lfi_errno() == LFI_ERR_VERIFY)
+			fail_verification(program, options->engine);
 		fail(EXIT_CANNOT_RUN, "%s: %s", program, lfi_errmsg());
-	thread = lfi_thread_new(proc, argc, (const char **) argv, env);
+	}
+	thread = lfi_thread_new(proc, argc, (const char **) argv, options->env.items);
 	if (!thread)
 		fail(EXIT_CANNOT_RUN, "%s: %s", program, lfi_errmsg());
 	status = lfi_thread_run(thread);
 	if (status < 0) {
 		fprintf(stderr, "lfi-run: %s: %s\n", program, lfi_errmsg());
-		status = fault_status(thread);
+		status = fault_status(proc);
 	}
 	lfi_thread_free(thread);
 	return status;
@@ -245,14 +302,14 @@ main(int argc, char **argv)
 	options.linux_.dir_maps = options.dirs.items;
 	engine = lfi_new(options.engine, 1);
 	if (!engine)
-		fail(EXIT_OWN, "%s", lfi_errmsg());
+		fail_engine();
 	linux_ = lfi_linux_new(engine, options.linux_);
 	if (!linux_)
 		fail(EXIT_OWN, "%s", lfi_errmsg());
 	proc = lfi_proc_new(linux_);
 	if (!proc)
 		fail(EXIT_OWN, "%s", lfi_errmsg());
-	status = run(proc, argv[program], argc - program, argv + program, options.env.items);
+	status = run(proc, argv[program], argc - program, argv + program, &options);
 	lfi_proc_free(proc);
 	lfi_linux_free(linux_);
 	lfi_free(engine);

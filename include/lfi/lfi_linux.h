@@ -99,6 +99,16 @@ LFI_API void lfi_thread_free(struct LFILinuxThread *thread);
  */
 LFI_API int lfi_thread_run(struct LFILinuxThread *thread);
 
+/** As lfi_proc_fault, for callers of another version: `size` is sizeof the caller's struct. */
+LFI_API int lfi_proc_fault_sized(struct LFILinuxProc *proc, struct LFIFault *out, size_t size);
+
+/** The fault that ended the process, in whichever thread. 0, or -1 with LFI_ERR_NOTFOUND when none did. */
+static inline int
+lfi_proc_fault(struct LFILinuxProc *proc, struct LFIFault *out)
+{
+	return lfi_proc_fault_sized(proc, out, sizeof *out);
+}
+
 /** The core context of a thread; belongs to the thread. Pass its address to LFI_INVOKE. */
 LFI_API struct LFIContext *lfi_thread_ctx(struct LFILinuxThread *thread);
 

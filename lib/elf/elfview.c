@@ -47,6 +47,8 @@ machine_name(unsigned machine)
 static int
 check_magic(const unsigned char *bytes, size_t size)
 {
+	if (size >= 2 && bytes[0] == '#' && bytes[1] == '!')
+		return error_set(LFI_ERR_ELF, "a script (#!), not an ELF program");
 	if (size >= SELFMAG && memcmp(bytes, ELFMAG, SELFMAG) != 0)
 		return error_set(LFI_ERR_ELF, "not an ELF file: it starts with the bytes %02x %02x %02x %02x", bytes[0],
 		    bytes[1], bytes[2], bytes[3]);

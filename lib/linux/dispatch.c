@@ -87,7 +87,7 @@ unknown(struct LFILinuxThread *thread, uint64_t number, const uint64_t *args)
 		    thread->tid, number, args[0], args[1], args[2]);
 	if (proc->engine->opts.exit_unknown_syscalls) {
 		error_set(LFI_ERR_UNSUPPORTED, "the program made system call %" PRIu64 ", which is not known", number);
-		proc_end_error(proc);
+		proc_end_error(proc, NULL);
 	}
 	return -ENOSYS;
 }

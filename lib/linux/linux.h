@@ -77,6 +77,7 @@ struct LFILinuxProc {
 	int end_event;         /* readable once ended, when threaded */
 	int status;            /* (lock) valid once ended */
 	struct LFIError error; /* (lock) valid once ended when code is not LFI_OK */
+	struct LFIFault fault; /* (lock) what ended it; signal 0 for nothing */
 
 	struct LFILinuxThread *first; /* whose thread pointer foreign threads borrow while they are made */
 };
@@ -105,8 +106,8 @@ struct LFILinuxThread {
 /* End the process: `status` as lfi_thread_run returns it. The first call counts. All threads leave soon. */
 void proc_end(struct LFILinuxProc *proc, int status);
 
-/* As proc_end with status -1 and the calling thread's last error. */
-void proc_end_error(struct LFILinuxProc *proc);
+/* As proc_end with status -1 and the calling host thread's last error. `fault` may be NULL. */
+void proc_end_error(struct LFILinuxProc *proc, const struct LFIFault *fault);
 
 static inline bool
 proc_has_ended(struct LFILinuxProc *proc)

@@ -22,6 +22,7 @@
 #include "core.h"
 #include "error.h"
 #include "guest.h"
+#include "options.h"
 
 /* A program is at most as large as a sandbox. */
 static const off_t file_max = (off_t) 1 << 32;
@@ -183,7 +184,8 @@ write_perf_line(const char *name, uint64_t address, uint64_t size, void *user)
 {
 	struct PerfMap *map = user;
 
-	fprintf(map->out, "%" PRIx64 " %" PRIx64 " %s\n", map->bias + address, size, name);
+	/* Names may overlap in a hostile file: what they take together is more than the file. */
+	fprintf(map->out, "%" PRIx64 " %" PRIx64 " %.256s\n", map->bias + address, size, name);
 }
 
 /* One line per function, as perf reads them; that it cannot be written is logged. */
@@ -322,7 +324,7 @@ revoke_code(struct LFILinuxProc *proc)
 }
 
 static bool
-mark_ended(struct LFILinuxProc *proc, int status, const struct LFIError *error)
+mark_ended(struct LFILinuxProc *proc, int status, const struct LFIError *error, const struct LFIFault *fault)
 {
 	bool first;
 
@@ -332,6 +334,8 @@ mark_ended(struct LFILinuxProc *proc, int status, const struct LFIError *error)
 		proc->status = status;
 		if (error)
 			proc->error = *error;
+		if (fault)
+			proc->fault = *fault;
 		atomic_store(&proc->ended, PROC_ENDED);
 	}
 	pthread_mutex_unlock(&proc->lock);
@@ -339,9 +343,9 @@ mark_ended(struct LFILinuxProc *proc, int status, const struct LFIError *error)
 }
 
 static void
-end_with(struct LFILinuxProc *proc, int status, const struct LFIError *error)
+end_with(struct LFILinuxProc *proc, int status, const struct LFIError *error, const struct LFIFault *fault)
 {
-	if (!mark_ended(proc, status, error))
+	if (!mark_ended(proc, status, error, fault))
 		return;
 	block_wake_all(proc);
 	if (atomic_load(&proc->threaded))
@@ -351,14 +355,28 @@ end_with(struct LFILinuxProc *proc, int status, const struct LFIError *error)
 void
 proc_end(struct LFILinuxProc *proc, int status)
 {
-	end_with(proc, status, NULL);
+	end_with(proc, status, NULL, NULL);
 }
 
 void
-proc_end_error(struct LFILinuxProc *proc)
+proc_end_error(struct LFILinuxProc *proc, const struct LFIFault *fault)
 {
 	struct LFIError error;
 
 	lfi_error_get(&error);
-	end_with(proc, -1, &error);
+	end_with(proc, -1, &error, fault);
+}
+
+int
+lfi_proc_fault_sized(struct LFILinuxProc *proc, struct LFIFault *out, size_t size)
+{
+	struct LFIFault fault;
+
+	pthread_mutex_lock(&proc->lock);
+	fault = proc->fault;
+	pthread_mutex_unlock(&proc->lock);
+	if (fault.signal == 0)
+		return error_set(LFI_ERR_NOTFOUND, "no fault ended the process");
+	options_give(out, size, &fault, sizeof fault);
+	return 0;
 }

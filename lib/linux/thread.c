@@ -9,6 +9,7 @@
  *   I3  Nothing of the sandbox is touched after the last thread left and the host program got its answer.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,40 @@ leave_zombie(struct LFILinuxProc *proc, pthread_t host)
 	pthread_mutex_unlock(&proc->lock);
 }
 
+/* Adds the function to the message about a trap; addresses are those of the file, as debuggers show them. */
+static void
+name_fault(struct LFILinuxThread *thread, const struct LFIFault *fault)
+{
+	const struct LoadImage *image = &thread->proc->image;
+	struct LFIError error;
+	char place[LOAD_PLACE];
+
+	if (load_stack_guards(&thread->stack, fault->address)) {
+		lfi_error_get(&error);
+		error_set(error.code, "%s: the stack is used up", error.message);
+	}
+	if (range_within(fault->pc, 1, image->start, image->end) &&
+	    load_symbol_place(thread->proc->symbols, fault->pc - image->bias, place)) {
+		lfi_error_get(&error);
+		error_set(error.code, "%s, in %s (0x%" PRIx64 " of the program)", error.message, place,
+		    fault->pc - image->bias);
+	}
+}
+
+/* The thread's run failed, which ends the process. */
+static void
+end_by_failure(struct LFILinuxThread *thread)
+{
+	struct LFIFault fault;
+
+	if (lfi_errno() == LFI_ERR_FAULT && lfi_ctx_fault(thread->ctx, &fault) == 0) {
+		name_fault(thread, &fault);
+		proc_end_error(thread->proc, &fault);
+	} else {
+		proc_end_error(thread->proc, NULL);
+	}
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -160,7 +195,7 @@ thread_main(void *arg)
 	int code = lfi_ctx_run(thread->ctx, thread->entry);
 
 	if (code < 0 && !proc_has_ended(proc))
-		proc_end_error(proc);
+		end_by_failure(thread);
 	clear_tid(thread);
 	thread_destroy(thread);
 	leave_zombie(proc, pthread_self());
@@ -316,7 +351,7 @@ lfi_thread_run(struct LFILinuxThread *thread)
 		return 0;
 	}
 	if (code < 0 && !proc_has_ended(proc))
-		proc_end_error(proc);
+		end_by_failure(thread);
 	if (thread->leaving)
 		leave_first(thread, code);
 	proc_wait(proc, false);

@@ -232,30 +232,20 @@ load_image(struct LFIBox *box, const struct ElfView *view, struct LoadImage *ima
 	return 0;
 }
 
-/* Names come from the file and messages go to terminals. */
-static bool
-is_printable(const char *name)
-{
-	while (*name > ' ' && *name < 0x7f)
-		name++;
-	return *name == 0;
-}
-
 /* Adds the function to a message about code that does not verify, which names an address of the file. */
 static void
 name_function(const struct LoadSymbols *symbols)
 {
-	const char *at = strstr(lfi_errmsg(), "failed at 0x"), *name;
+	const char *at = strstr(lfi_errmsg(), "failed at 0x");
 	struct LFIError error;
-	uint64_t offset;
+	char place[LOAD_PLACE];
 
 	if (lfi_errno() != LFI_ERR_VERIFY || !at)
 		return;
-	name = load_symbol_at(symbols, strtoull(at + strlen("failed at "), NULL, 16), &offset);
-	if (!name || !is_printable(name))
+	if (!load_symbol_place(symbols, strtoull(at + strlen("failed at "), NULL, 16), place))
 		return;
 	lfi_error_get(&error);
-	error_set(error.code, "%s (in %.100s+0x%" PRIx64 ")", error.message, name, offset);
+	error_set(error.code, "%s (in %s)", error.message, place);
 }
 
 int

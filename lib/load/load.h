@@ -44,6 +44,10 @@ uint64_t load_symbol(const struct LoadSymbols *symbols, const char *name);
 /* The function of .symtab that begins last at or before that address, and how far it is; NULL when there is none. */
 const char *load_symbol_at(const struct LoadSymbols *symbols, uint64_t address, uint64_t *offset);
 
+/* "name+0x12" for an address in the file, fit for a terminal; false when no function is known there. */
+enum { LOAD_PLACE = 128 };
+bool load_symbol_place(const struct LoadSymbols *symbols, uint64_t address, char place[LOAD_PLACE]);
+
 /* Calls `fn` with each function of .symtab. */
 void load_functions(const struct LoadSymbols *symbols,
     void (*fn)(const char *name, uint64_t address, uint64_t size, void *user), void *user);
@@ -64,6 +68,9 @@ struct LoadStack {
 
 /* Maps `size` bytes with an inaccessible guard below; sp is the top. 0 or -1. */
 int load_stack_map(struct LFIBox *box, size_t size, struct LoadStack *stack);
+
+/* Whether the address lies in the stack's guard. */
+bool load_stack_guards(const struct LoadStack *stack, lfiptr address);
 
 /*
  * Puts argc, argv, envp and the auxiliary vector on a fresh stack and lowers

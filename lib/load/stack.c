@@ -52,6 +52,12 @@ load_stack_map(struct LFIBox *box, size_t size, struct LoadStack *stack)
 	return 0;
 }
 
+bool
+load_stack_guards(const struct LoadStack *stack, lfiptr address)
+{
+	return stack->size && range_within(address, 1, stack->start, stack->start + STACK_GUARD);
+}
+
 static void
 put_word(struct Block *block, uint64_t word)
 {

@@ -4,6 +4,8 @@
  * they are in the file. Called by lfi_proc_load and lfi_proc_sym. Trusted.
  */
 #include <elf.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,4 +103,25 @@ load_symbol_at(const struct LoadSymbols *symbols, uint64_t address, uint64_t *of
 	}
 	*offset = address - nearest;
 	return name;
+}
+
+/* Names come from the file and messages go to terminals. */
+static bool
+is_printable(const char *name)
+{
+	while (*name > ' ' && *name < 0x7f)
+		name++;
+	return *name == 0;
+}
+
+bool
+load_symbol_place(const struct LoadSymbols *symbols, uint64_t address, char place[LOAD_PLACE])
+{
+	uint64_t offset;
+	const char *name = load_symbol_at(symbols, address, &offset);
+
+	if (!name || !is_printable(name))
+		return false;
+	snprintf(place, LOAD_PLACE, "%.100s+0x%" PRIx64, name, offset);
+	return true;
 }

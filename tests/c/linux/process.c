@@ -168,8 +168,12 @@ a_trap_is_an_error_of_the_run(void **state)
 	begin(&program);
 	emit(&program, "\x0f\x0b", 2);
 	make(&world, (struct LFILinuxOptions){0}, &program);
+	assert_int_equal(lfi_proc_fault(world.proc, &fault), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_NOTFOUND);
 	assert_int_equal(lfi_thread_run(world.thread), -1);
 	assert_int_equal(lfi_errno(), LFI_ERR_FAULT);
+	assert_int_equal(lfi_proc_fault(world.proc, &fault), 0);
+	assert_int_equal(fault.signal, 4);
 	assert_int_equal(lfi_ctx_fault(lfi_thread_ctx(world.thread), &fault), 0);
 	assert_int_equal(fault.signal, 4);
 	assert_int_equal(fault.pc, lfi_proc_sym(world.proc, "_start"));

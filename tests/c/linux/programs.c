@@ -104,6 +104,10 @@ each_end_has_its_status_and_message(void **state)
 	expect_part("$RUN end.lfi divide", 128 + 8, "SIGFPE");
 	expect_part("$RUN end.lfi stack", 128 + 11, "SIGSEGV");
 	expect_part("$RUN end.lfi trap", 128 + 4, "SIGILL");
+	expect_part("$RUN end.lfi read", 128 + 11, ": SIGSEGV, address 0x");
+	expect_part("$RUN end.lfi read", 128 + 11, ", in main+0x");
+	expect_part("$RUN end.lfi thread", 128 + 11, ", in fault+0x");
+	expect_part("$RUN end.lfi stack", 128 + 11, ": the stack is used up, in deeper");
 }
 
 static void
@@ -164,14 +168,52 @@ bad_options_and_programs_have_their_status_and_message(void **state)
 	    {"$RUN .", 126, "'.' is not a regular file"},
 	    {"$RUN /bin/sh", 126, "lfi-run: /bin/sh: segment"},
 	    {": >empty; $RUN empty", 126, "lfi-run: empty: 0 bytes are too short for an ELF header"},
-	    {"echo '#!/bin/sh' >script; $RUN script", 126, "not an ELF file"},
+	    {"echo '#!/bin/sh' >script; $RUN script", 126, "lfi-run: script: a script (#!), not an ELF program"},
 	    {"head -c 5000 echo.lfi >cut; $RUN cut", 126, "past the end of the file (5000 bytes)"},
+	    {"head -c 5000 echo.lfi >locked; chmod 0 locked; $RUN locked", 126, "lfi-run: locked: "},
+	    {"echo 'int main(void) { return 0; }' >native.c; cc native.c -o native; $RUN native", 126,
+		"needs the dynamic linker /lib"},
+	    {"cc -static -no-pie native.c -o native; $RUN native", 126,
+		"is linked to a fixed address (ET_EXEC): link it with -static-pie"},
+	    {"cc -static-pie native.c -o native; $RUN native", 126,
+		"it verifies with no other options either: was it made by lfi-cc?"},
+	    {"cc -c native.c -o native; $RUN native", 126, "this is an object file (ET_REL), not a program"},
+	    {"{ head -c 18 echo.lfi; printf '\\267\\0'; tail -c +21 echo.lfi; } >arm; $RUN arm", 126,
+		"the program is for machine 183 (AArch64), not for 62 (x86-64)"},
+	    {"ulimit -v 3000000; $RUN echo.lfi", 125, "is limited to 2929 MiB of address space: ulimit -v"},
+	    {"$RUN echo.lfi/x", 127, "no such program"},
 	    {"$RUN --help", 0, "usage: lfi-run"},
 	    {"$RUN --version", 0, "lfi-run 1."},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		expect_part(rows[i].command, rows[i].status, rows[i].part);
+}
+
+static void
+a_program_of_other_options_is_refused_with_the_option_that_helps(void **state)
+{
+	static const struct {
+		const char *built;
+		const char *run;
+		const char *helps;
+	} rows[] = {
+	    {"--cfi=bundle16", "", "it verifies with --cfi=bundle16\n"},
+	    {"--cfi=bundle32", "--cfi=bundle16", "it verifies with no options\n"},
+	    {"--single-thread", "", "it verifies with --single-thread\n"},
+	    {"--sandbox=stores", "", "it verifies with --sandbox=stores, which protects less\n"},
+	    {"--sandbox=jumps", "", "it verifies with --sandbox=jumps, which protects less\n"},
+	    {"--sandbox=stores --single-thread", "", "with --single-thread --sandbox=stores, which protects less\n"},
+	};
+	char command[512];
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		snprintf(command, sizeof command,
+		    "echo 'int f(int **p) { return **p = 1; } void _start(int **p) { for (;;) f(p); }' >other.c; "
+		    "$CC -O1 -fno-inline -nostdlib %s other.c -o other && timeout 20 $RUN %s other",
+		    rows[i].built, rows[i].run);
+		expect_part(command, 126, rows[i].helps);
+	}
 }
 
 /* A shared object of the host's compiler with an entry point: position-independent, and not confined. */
@@ -371,6 +413,7 @@ main(void)
 	    cmocka_unit_test(threads_work_and_end_with_the_process),
 	    cmocka_unit_test(threads_that_sleep_in_calls_do_not_delay_the_end),
 	    cmocka_unit_test(bad_options_and_programs_have_their_status_and_message),
+	    cmocka_unit_test(a_program_of_other_options_is_refused_with_the_option_that_helps),
 	    cmocka_unit_test(code_that_was_not_rewritten_is_refused_with_its_place),
 	    cmocka_unit_test(a_program_without_main_is_a_library),
 	    cmocka_unit_test(freeing_a_process_ends_the_threads_that_it_made),

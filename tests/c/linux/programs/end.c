@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Ends in the way that the first argument names. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,10 +21,18 @@ deeper(int depth)
 	return deeper(depth + 1) + frame[0];
 }
 
+static void *
+fault(void *arg)
+{
+	*nowhere = 1;
+	return arg;
+}
+
 int
 main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "";
+	pthread_t thread;
 
 	printf("before\n");
 	fflush(stdout);
@@ -37,6 +46,10 @@ main(int argc, char **argv)
 		raise(SIGTERM);
 	if (!strcmp(how, "read"))
 		return *nowhere;
+	if (!strcmp(how, "thread")) {
+		pthread_create(&thread, NULL, fault, NULL);
+		pthread_join(thread, NULL);
+	}
 	if (!strcmp(how, "write"))
 		*nowhere = 1;
 	if (!strcmp(how, "divide"))
