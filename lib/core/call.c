@@ -28,6 +28,8 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 	uint64_t need = HEADROOM + 8 + align_down(stack_bytes + 15, 16);
 	uint64_t sp = align_down(ctx->regs.rsp, 16);
 
+	if (stack_bytes > BOX_SIZE)
+		return error_set(LFI_ERR_RANGE, "%zu bytes of stack arguments do not fit in a sandbox", stack_bytes);
 	if (!page)
 		return error_set(LFI_ERR_INVALID, "lfi_box_init_ret must be called before functions of the sandbox");
 	if (!box_valid(box, target, 1))
@@ -44,21 +46,24 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 	return 0;
 }
 
-/* Enter, run, leave. */
+/* Enter, run, leave. The stack pointer stays where it was: runtime calls of the function put theirs there. */
 static int
 call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes)
 {
+	uint64_t sp;
 	int r;
 
 	frame->kind = FRAME_CALL;
 	if (frame_push(ctx, frame) < 0)
 		return -1;
+	sp = ctx->regs.rsp;
 	r = frame_call(ctx, frame, target, stack, stack_bytes);
 	if (r == 0) {
 		arch_enter(frame);
 		if (frame->end != END_RETURN)
 			r = frame_error(ctx, frame);
 	}
+	ctx->regs.rsp = sp;
 	frame_pop(ctx, frame);
 	return r;
 }

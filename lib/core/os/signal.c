@@ -214,6 +214,8 @@ drop_stack(void *stack)
 	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == stack)
 		sigaltstack(&none, NULL);
 	munmap((char *) stack - STACK_SIZE, 2 * STACK_SIZE);
+	/* Another destructor may yet enter a sandbox. */
+	thread_self.ready = false;
 }
 
 static void

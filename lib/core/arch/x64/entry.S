@@ -335,7 +335,7 @@ arch_entry_return:
 	jnz callback
 	movq CTX_FRAME(%r15), %r10
 	cmpl $FRAME_CALL, FRAME_KIND(%r10)
-	jne arch_entry_trap
+	jne trap_scrubbed
 	movq %rax, FRAME_RAX(%r10)
 	movq %rdx, FRAME_RDX(%r10)
 	movq %xmm0, FRAME_XMM0(%r10)
@@ -384,20 +384,26 @@ leave:
 	.cfi_adjust_cfa_offset -8
 	ret
 
+/* What has been looked up is the host's: the trap keeps all registers for the next run (I2). */
+trap_scrubbed:
+	xorl %eax, %eax
+	xorl %r10d, %r10d
+	jmp arch_entry_trap
+
 /*
  * A callback: r10 = L less that of entry 0; arguments by the psABI. rax, r10, r11 may be changed.
  */
 callback:
 	.cfi_adjust_cfa_offset 56
 	testb $CALLBACK_ENTRY - 1, %r10b
-	jnz arch_entry_trap
+	jnz trap_scrubbed
 	shrq $5, %r10
 	cmpq $CALLBACK_ENTRIES, %r10
-	jae arch_entry_trap
+	jae trap_scrubbed
 	movq CTX_BOX(%r15), %rax
 	movq BOX_CALLBACKS(%rax,%r10,8), %r10
 	testq %r10, %r10
-	jz arch_entry_trap
+	jz trap_scrubbed
 
 	/* struct Callback on the host's stack: what the sandbox gets back. */
 	movq %rsp, CTX_REGS+REGS_RSP(%r15)
@@ -425,7 +431,9 @@ callback:
 	testl $CODE_AVX | CODE_AVX512, %r12d
 	jz 1f
 	vzeroupper
-1:	testl $CODE_X87, %r12d
+	/* The host function may load the box's first x87 code: then it starts with the default. */
+1:	movw $FCW_DEFAULT, CB_FCW(%rsp)
+	testl $CODE_X87, %r12d
 	jz 2f
 	fnstcw CB_FCW(%rsp)
 2:	x87_leave FRAME_FCW(%rbp)
@@ -450,7 +458,7 @@ guard_callback_end:
 	cmpb $0, CTX_ENDING(%r15)
 	jne callback_ending
 	movq %rax, CB_RAX(%rsp)
-	movups %xmm0, CB_XMM0(%rsp)
+	movq %xmm0, CB_XMM0(%rsp)
 	gate
 	x87_enter CB_FCW(%rsp)
 	ldmxcsr CB_MXCSR(%rsp)
@@ -458,7 +466,7 @@ guard_callback_end:
 	movq %r14, %r11
 	set_gs
 	upper_scrub
-	movups CB_XMM0(%rsp), %xmm0
+	movq CB_XMM0(%rsp), %xmm0 /* no result is longer */
 	.irp i, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
 	xorps %xmm\i, %xmm\i
 	.endr

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sandboxed code and hosts that mean ill, or are unlucky: what the runtime keeps from them, and what it keeps going.
+ */
+#include "core_test.h"
+
+#include "box.h"
+
+#define SECRET 0x5ec2e75ec2e75ec2
+
+/* Sandboxed functions; they end where the next begins. */
+extern const uint8_t fn_syscall[], fn_call_then_jump[], fn_fcw[], fn_high[], fn_end[];
+__asm__(".pushsection .text\n"
+	".bundle_align_mode 5\n"
+	".balign 32\n"
+	".macro sandboxed_return\n"
+	"	popq %r11\n"
+	"	.bundle_lock\n"
+	"	andl $-32, %r11d; addq %r14, %r11; jmpq *%r11\n"
+	"	.bundle_unlock\n"
+	"	.balign 32\n"
+	".endm\n"
+	/* int (void): what the system call returns */
+	"fn_syscall:\n"
+	"	.bundle_lock\n"
+	"	leaq 1f(%rip), %r11; jmpq *-8(%r14)\n"
+	"	.bundle_unlock\n"
+	"1:	sandboxed_return\n"
+	/* int (void *callback, void *then): calls one, goes on with the other */
+	"fn_call_then_jump:\n"
+	"	movq %rsi, %rbx\n"
+	"	.skip 21, 0x90\n" /* the call ends its bundle */
+	"	.bundle_lock\n"
+	"	andl $-32, %edi; addq %r14, %rdi; callq *%rdi\n"
+	"	.bundle_unlock\n"
+	"	.bundle_lock\n"
+	"	andl $-32, %ebx; addq %r14, %rbx; jmpq *%rbx\n"
+	"	.bundle_unlock\n"
+	"	.balign 32\n"
+	/* int (void): the x87 control word */
+	"fn_fcw:\n"
+	"	pushq $0\n"
+	"	fnstcw (%rsp)\n"
+	"	popq %rax\n"
+	"	sandboxed_return\n"
+	/* int64_t (void), entered after a call: the upper half of its result in xmm0 */
+	"fn_high:\n"
+	"	movhlps %xmm0, %xmm0\n"
+	"	movq %xmm0, %rax\n"
+	"	sandboxed_return\n"
+	"fn_end:\n"
+	".bundle_align_mode 0\n"
+	".popsection\n");
+
+#define LOAD_FN(box, from, to) load_bytes(box, from, (size_t) ((to) - (from)))
+
+static __attribute__((noinline)) void
+dirty_stack(void)
+{
+	uint64_t words[512];
+
+	for (int i = 0; i < 512; i++)
+		words[i] = SECRET;
+	__asm__ volatile("" : : "m"(words));
+}
+
+/* ---- What a call leaves ---- */
+
+static void
+calls_that_nothing_serves_leave_no_host_pointer(void **state)
+{
+	static const int entries[] = {0, 5, 127};
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct LFIRegs *regs = lfi_ctx_regs(f.ctx);
+	struct LFIFault fault;
+
+	/* Entry 0 is a return with nothing to return to; the others have no function. */
+	for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+		regs->rax = regs->r10 = 0;
+		regs->rsp = f.stack - 8;
+		assert_int_equal(lfi_ctx_run(f.ctx, f.box->callback_page + entries[i] * CALLBACK_ENTRY), -1);
+		assert_error(LFI_ERR_FAULT);
+		assert_done(lfi_ctx_fault(f.ctx, &fault));
+		assert_int_equal(regs->rax, 0);
+		assert_int_equal(regs->r10, 0);
+		assert_int_equal(fault.regs.rax, 0);
+		assert_int_equal(fault.regs.r10, 0);
+	}
+	drop(&f);
+}
+
+static void
+answering(struct LFIContext *ctx)
+{
+	lfi_ctx_regs(ctx)->rax = 42;
+}
+
+static void
+calls_that_make_system_calls_do_not_eat_the_stack(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD_FN(f.box, fn_syscall, fn_call_then_jump);
+
+	lfi_sys_handler(f.engine, answering);
+	for (int i = 0; i < 10000; i++) {
+		if (LFI_INVOKE(f.box, &f.ctx, p, int, (void)) != 42)
+			print_error("call %d: %s\n", i, lfi_errmsg());
+		assert_int_equal(lfi_errno(), LFI_OK);
+	}
+	assert_int_equal(lfi_ctx_regs(f.ctx)->rsp, f.stack);
+	drop(&f);
+}
+
+typedef uint64_t Vector __attribute__((vector_size(16)));
+
+static Vector
+returns_a_vector(void)
+{
+	return (Vector) {SECRET, SECRET};
+}
+
+static void
+upper_halves_of_a_callbacks_result_stay_out(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_fcw), high = LOAD_FN(f.box, fn_high, fn_end);
+	void *cb = lfi_box_register_cb(f.box, (void *) returns_a_vector);
+
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int64_t, (void *, lfiptr), cb, high), 0);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	drop(&f);
+}
+
+static struct Fixture *loading;
+static lfiptr loaded;
+
+static int
+loads_x87_code(void)
+{
+	return lfi_box_mprotect(loading->box, loaded, PAGE, RX);
+}
+
+static void
+the_first_x87_code_starts_with_the_default_control_word(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_fcw);
+	void *cb = lfi_box_register_cb(f.box, (void *) loads_x87_code);
+	uint8_t page[PAGE];
+
+	memset(page, 0xcc, sizeof page);
+	memcpy(page, fn_fcw, (size_t) (fn_high - fn_fcw));
+	loaded = map(f.box, PAGE);
+	assert_done(lfi_box_copyto(f.box, loaded, page, sizeof page));
+	loading = &f;
+	dirty_stack();
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, lfiptr), cb, loaded), 0x37f);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	drop(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(calls_that_nothing_serves_leave_no_host_pointer),
+		cmocka_unit_test(calls_that_make_system_calls_do_not_eat_the_stack),
+		cmocka_unit_test(upper_halves_of_a_callbacks_result_stay_out),
+		cmocka_unit_test(the_first_x87_code_starts_with_the_default_control_word),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
