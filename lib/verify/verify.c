@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The verifier's driver: checks the arguments, lays out the scratch memory, runs the architecture's pass over the
- * code, then checks where every direct branch goes. Called by core before pages become executable, and by
- * lfi-verify. Trusted: a bug here is an escape. Freestanding: no allocation, no input or output, no state.
+ * code, then compares where direct branches go with where they may. Called by core before pages become executable,
+ * and by lfi-verify. Trusted: a bug here is an escape. Freestanding: no allocation, no input or output, no state.
  *
  *   I1  A region is looked at only if its size and offset are multiples of the bundle and it lies in the sandbox.
  *   I2  Every direct branch goes to a marked instruction start of its region, or to a bundle-aligned place of
- *       the sandbox outside it. Marks are final before the first branch is checked.
+ *       the sandbox outside it. Marks are final before they are compared.
  *   I3  A violation that is found is counted, whether or not anybody listens: accepted means none.
  */
 #include "verify.h"
 
 #include <string.h>
-
-/* Outside its region a branch goes to a bundle start that lies wholly in the sandbox. */
-#define LAST_TARGET (SANDBOX_SIZE - 32)
 
 void
 violation(struct verify *v, size_t pos, size_t size, int rule, const char *insn, const char *reason)
@@ -92,47 +89,24 @@ take_scratch(struct verify *v, void *scratch, size_t scratch_size)
 	if (scratch_size < lfi_verify_scratch_size(v->size) || (words && !scratch) || (uintptr_t) scratch % 8)
 		return refuse_argument(v, "the scratch memory is too small or not aligned");
 	v->targets = scratch;
-	v->branches = v->targets + words;
+	v->wanted = v->targets + words;
 	if (words)
 		memset(scratch, 0, 2 * words * sizeof *v->targets);
 	return 0;
 }
 
-/* I2. */
+/* I2. The verdict is the comparison's; which branches are bad is found out for the messages only. */
 static bool
-target_good(const struct verify *v, int64_t target)
-{
-	uint64_t place;
-
-	if (target >= 0 && (uint64_t) target < v->size)
-		return bit_get(v->targets, (size_t) target);
-	place = v->offset + (uint64_t) target; /* wraps far above LAST_TARGET when negative */
-	return place <= LAST_TARGET && place % v->bundle == 0;
-}
-
-static void
-check_branch(struct verify *v, size_t pos)
-{
-	int64_t target = arch_branch_target(v, pos);
-
-	if (target_good(v, target))
-		return;
-	if (target >= 0 && (uint64_t) target < v->size)
-		arch_violation(
-		    v, pos, LFI_RULE_DIRECT, "target is inside an instruction or a group, or was not decoded");
-	else
-		arch_violation(
-		    v, pos, LFI_RULE_DIRECT, "target outside the region is not a bundle start in the sandbox");
-}
-
-static void
-check_branches(struct verify *v)
+branches_good(struct verify *v)
 {
 	size_t words = bitmap_words(v->size);
+	uint64_t bad = 0;
 
 	for (size_t i = 0; i < words; i++)
-		for (uint64_t word = v->branches[i]; word && !v->stop; word &= word - 1)
-			check_branch(v, i * 64 + (size_t) __builtin_ctzll(word));
+		bad |= v->wanted[i] & ~v->targets[i];
+	if (bad && !v->stop)
+		arch_bad_branches(v);
+	return bad == 0;
 }
 
 static void
@@ -159,14 +133,15 @@ lfi_verify(const struct LFIVerifyOptions *opts, const void *code, size_t size, u
     size_t scratch_size, LFIViolationFn fn, void *user, struct LFIVerifyReport *report)
 {
 	struct verify v = {.fn = fn, .user = user, .max_violations = 1};
+	bool accepted = false;
 
 	if (take_options(&v, opts) == 0 && take_region(&v, code, size, offset) == 0 &&
 	    take_scratch(&v, scratch, scratch_size) == 0) {
 		arch_scan(&v);
-		check_branches(&v);
+		accepted = branches_good(&v) && v.report.violations == 0;
 	}
 	give_report(report, &v);
-	return v.report.violations != 0;
+	return !accepted;
 }
 
 const char *

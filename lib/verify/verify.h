@@ -19,8 +19,8 @@ struct verify {
 	bool single_thread;
 	bool no_rdtsc;
 
-	uint64_t *targets;  /* a bit per byte: a direct branch may go here */
-	uint64_t *branches; /* a bit per byte: a direct branch starts here */
+	uint64_t *targets; /* a bit per byte: a direct branch may go here */
+	uint64_t *wanted;  /* a bit per byte: a direct branch goes here */
 
 	size_t max_violations;
 	LFIViolationFn fn;
@@ -50,13 +50,10 @@ bit_get(const uint64_t *map, size_t i)
 /* Counts a violation and tells the caller of lfi_verify; sets v->stop when enough is enough. */
 void violation(struct verify *v, size_t pos, size_t size, int rule, const char *insn, const char *reason);
 
-/* The first pass: every rule but where direct branches go. Fills both bitmaps and the report. */
+/* Every rule but whether direct branches inside the region go to targets. Fills both bitmaps and the report. */
 void arch_scan(struct verify *v);
 
-/* Where the direct branch at `pos`, which arch_scan has marked, goes: an offset from code[0], perhaps outside. */
-int64_t arch_branch_target(const struct verify *v, size_t pos);
-
-/* Reports a violation at the instruction at `pos`, with its text. */
-void arch_violation(struct verify *v, size_t pos, int rule, const char *reason);
+/* Reports each direct branch to a place of the region that is no target. There is one. */
+void arch_bad_branches(struct verify *v);
 
 #endif

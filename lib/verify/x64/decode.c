@@ -330,6 +330,8 @@ written_by(const struct insn *insn, unsigned operand, unsigned number)
 	return 1u << number;
 }
 
+static const uint8_t is_protected[16] = {[RSP] = 1, [R14] = 1, [R15] = 1};
+
 /* I2. Few instructions have one of those registers as an operand at all. */
 static void
 find_written(struct insn *insn)
@@ -337,7 +339,7 @@ find_written(struct insn *insn)
 	const struct row *row = insn->row;
 	unsigned written;
 
-	if (!((PROTECTED >> insn->reg | PROTECTED >> insn->rm | PROTECTED >> insn->v) & 1))
+	if (!(is_protected[insn->reg] | is_protected[insn->rm] | is_protected[insn->v]))
 		return;
 	written = written_by(insn, row->reg, insn->reg) | written_by(insn, row->op, insn->rm);
 
@@ -351,8 +353,11 @@ find_written(struct insn *insn)
 static bool
 has_modrm(const struct cursor *c, const struct row *row)
 {
-	return c->group || ((row->rm || row->reg) && row->imm != MOFFS);
+	return (c->group | row->rm | row->reg) && row->imm != MOFFS;
 }
+
+/* REX.W goes before 66. */
+static const uint8_t operand_sizes[] = {[0] = 4, [P_66] = 2, [REX_W] = 8, [REX_W | P_66] = 8};
 
 static int
 decode(struct cursor *c)
@@ -366,7 +371,7 @@ decode(struct cursor *c)
 		return rule;
 	if (insn->vex && (rule = row_vex(c)))
 		return rule;
-	insn->operand = (uint8_t) (insn->rex & REX_W ? 8 : 4 >> (insn->prefixes & P_66)); /* P_66 is 1 */
+	insn->operand = operand_sizes[(insn->rex & REX_W) | (insn->prefixes & P_66)];
 	if (has_modrm(c, insn->row)) {
 		if ((rule = modrm(c)))
 			return rule;

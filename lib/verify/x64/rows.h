@@ -18,6 +18,8 @@
  *           .kind what the rules treat specially; .only the values of ModRM.rm that exist, as bits;
  *           .flags, .code (for the report), .cpu feature needed, .cpu256 the one that 256 bits need
  *
+ * MAYBE also on cmov: of its load AMD only says that it may fault when the condition is false.
+ *
  * Left out on purpose: all that section 6 of the scheme names as off the list, encodings that processors treat
  * differently (66 on near branches, movsxd with 66, bswap with 66), and aliases that no assembler emits (82,
  * shift /6, test /1).
@@ -210,7 +212,7 @@ DIGIT(G0F1E, REG, 7, 7, "endbr", .only = 1 << 2 | 1 << 3, .flags = NOREX)
 GROUP(TWO, OSZ, 0x1f, 0x1f, G0F1F)
 DIGIT(G0F1F, ANY, 0, 0, "nop", .rm = R | Gv, .kind = NOP, .flags = FREE | PAD)
 ROW(TWO, NP, 0x31, 0x31, "rdtsc", .kind = RDTSC)
-ROW(TWO, OSZ, 0x40, 0x4f, "cmovo cmovno cmovb cmovae cmove cmovne cmovbe cmova cmovs cmovns cmovp cmovnp cmovl cmovge cmovle cmovg", .rm = R | Gv, .reg = RW | Gv)
+ROW(TWO, OSZ, 0x40, 0x4f, "cmovo cmovno cmovb cmovae cmove cmovne cmovbe cmova cmovs cmovns cmovp cmovnp cmovl cmovge cmovle cmovg", .rm = R | Gv, .reg = RW | Gv, .flags = MAYBE)
 ROW(TWO, NP, 0x90, 0x9f, "seto setno setb setae sete setne setbe seta sets setns setp setnp setl setge setle setg", .rm = W | Gb)
 ROW(TWO, NP, 0xa2, 0xa2, "cpuid")
 ROW(TWO, OSZ, 0xa3, 0xa3, "bt", .rm = R | Gv, .reg = R | Gv, .kind = BITTEST)

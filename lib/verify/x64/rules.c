@@ -62,6 +62,13 @@ magnitude(int64_t x)
 	return (unsigned) (x < 0 ? -x : x); /* of 32-bit values: fits */
 }
 
+/* Where a direct branch goes: an offset from the region's start, perhaps outside it. */
+static int64_t
+branch_target(const struct insn *insn)
+{
+	return (int64_t) insn->pos + insn->size + insn->imm;
+}
+
 /* Shapes of instructions that groups are made of. Prefixes that pad are free; everything else is spelled out. */
 
 static bool
@@ -148,6 +155,28 @@ check_clean(struct scan *s, const struct insn *insn)
 	return true;
 }
 
+/* A bundle start that lies wholly in the sandbox: where control may go between regions. */
+static bool
+is_entry(const struct verify *v, uint64_t place)
+{
+	return place <= SANDBOX_SIZE - 32 && place % v->bundle == 0;
+}
+
+/* 3.1. What is wanted inside the region is compared with the targets when those are final. */
+static bool
+check_direct(struct scan *s, const struct insn *insn)
+{
+	uint64_t target = (uint64_t) branch_target(insn); /* huge when negative */
+
+	if (target < s->v->size) {
+		bit_set(s->v->wanted, (size_t) target);
+		return true;
+	}
+	if (is_entry(s->v, s->v->offset + target))
+		return true;
+	return fail(s, insn, LFI_RULE_DIRECT, "target outside the region is not a bundle start in the sandbox");
+}
+
 /* The masked jump or call ending at `last`. */
 static bool
 take_masked(struct scan *s, unsigned last)
@@ -185,7 +214,7 @@ take_rtcall(struct scan *s, unsigned last)
 	if (lea->row->kind != LEA || lea->operand != 8 || !no_prefixes(lea) || lea->base != RIP || lea->reg != R11)
 		return false;
 	place = v->offset + lea->pos + lea->size + (uint64_t) (int64_t) lea->disp;
-	if (!(place == v->offset + next && next < v->size) && (place > SANDBOX_SIZE - 32 || place % v->bundle))
+	if (!(place == v->offset + next && next < v->size) && !is_entry(v, place))
 		return false;
 	return take_group(s, (int) last - 1, last);
 }
@@ -235,12 +264,10 @@ check_flow(struct scan *s, const struct insn *insn)
 {
 	switch (insn->row->kind) {
 	case BRANCH:
-		bit_set(s->v->branches, insn->pos);
-		return check_clean(s, insn);
+		return check_clean(s, insn) && check_direct(s, insn);
 	case CALL:
-		bit_set(s->v->branches, insn->pos);
 		s->drift = 0;
-		return true;
+		return check_direct(s, insn);
 	case JMP_INDIRECT:
 	case CALL_INDIRECT:
 		return check_indirect(s, insn);
@@ -597,6 +624,13 @@ fail_decode(struct scan *s, size_t pos, const uint8_t *bytes, unsigned size, int
 	return false;
 }
 
+/* Where the bundle of `pos` ends. */
+static size_t
+bundle_end(const struct verify *v, size_t pos)
+{
+	return (pos | (v->bundle - 1)) + 1;
+}
+
 /* Decodes and checks the instruction at `pos`. Returns where the next one is. */
 static size_t
 step(struct scan *s, size_t pos)
@@ -604,7 +638,7 @@ step(struct scan *s, size_t pos)
 	struct insn *insn = &s->window[s->count];
 	uint8_t copy[DECODE_WINDOW];
 	const uint8_t *bytes = fetch(s->v, pos, copy);
-	size_t edge = (pos | (s->v->bundle - 1)) + 1;
+	size_t edge = bundle_end(s->v, pos);
 	const char *reason;
 	int rule = decode_x64(bytes, insn, &reason);
 
@@ -664,26 +698,27 @@ arch_scan(struct verify *v)
 	v->report.cpu = s.cpu;
 }
 
-int64_t
-arch_branch_target(const struct verify *v, size_t pos)
+/* Walks as arch_scan did. */
+void
+arch_bad_branches(struct verify *v)
 {
+	struct scan s = {.v = v};
+	struct insn *insn = s.window;
 	uint8_t copy[DECODE_WINDOW];
-	struct insn insn;
 	const char *reason;
 
-	decode_x64(fetch(v, pos, copy), &insn, &reason);
-	return (int64_t) (pos + insn.size) + insn.imm;
-}
+	for (size_t pos = 0; pos < v->size && !v->stop;) {
+		size_t edge = bundle_end(v, pos);
+		bool good = decode_x64(fetch(v, pos, copy), insn, &reason) == LFI_RULE_NONE;
+		uint64_t target;
 
-void
-arch_violation(struct verify *v, size_t pos, int rule, const char *reason)
-{
-	char text[INSN_TEXT_MAX];
-	uint8_t copy[DECODE_WINDOW];
-	struct insn insn;
-	const char *unused;
-
-	decode_x64(fetch(v, pos, copy), &insn, &unused);
-	text_x64(&insn, text);
-	violation(v, pos, insn.size, rule, text, reason);
+		insn->pos = (uint32_t) pos;
+		pos = good && pos + insn->size <= edge ? pos + insn->size : edge;
+		if (!good || (insn->row->kind != BRANCH && insn->row->kind != CALL))
+			continue;
+		target = (uint64_t) branch_target(insn);
+		if (target < v->size && bit_get(v->wanted, target) && !bit_get(v->targets, target))
+			fail(&s, insn, LFI_RULE_DIRECT,
+			    "target is inside an instruction or a group, or was not decoded");
+	}
 }

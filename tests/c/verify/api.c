@@ -128,10 +128,12 @@ static const struct report_row report_rows[] = {
     {{0x0f, 0xae, 0x14, 0x24}, LFI_CODE_FPCONTROL, 0},          /* ldmxcsr */
     {{0xfd}, LFI_CODE_DIRECTION, 0},                            /* std */
     {{0xfc}, 0, 0},                                             /* cld */
-    {{0xf3, 0x0f, 0xb8, 0xc1}, 0, CPU(POPCNT)},
-    {{0x67, 0x65, 0x48, 0x0f, 0xc7, 0x08}, 0, CPU(CX16)}, /* cmpxchg16b */
-    {{0x67, 0x65, 0x0f, 0xc7, 0x08}, 0, 0},               /* cmpxchg8b */
+    {{0xf3, 0x0f, 0xb8, 0xc1}, 0, CPU(POPCNT)}, {{0x67, 0x65, 0x48, 0x0f, 0xc7, 0x08}, 0, CPU(CX16)}, /* cmpxchg16b */
+    {{0x67, 0x65, 0x0f, 0xc7, 0x08}, 0, 0},                                                           /* cmpxchg8b */
     {{0x0f, 0x01, 0xf9}, 0, CPU(RDTSCP)},
+    {{0xf3, 0x48, 0x0f, 0xb8, 0xc1}, 0, CPU(POPCNT)}, /* REX.W alone is no cmpxchg16b */
+    {{0xc4, 0xe2, 0x75, 0xb8, 0xc2}, LFI_CODE_AVX, CPU(AVX) | CPU(FMA)},
+    {{0xc5, 0xf5, 0x58, 0xc2}, LFI_CODE_AVX, CPU(AVX)}, /* vaddps ymm */
 };
 
 static void
@@ -150,6 +152,89 @@ the_report_says_what_the_code_needs(void **state)
 		assert_int_equal(report.violations, 0);
 		assert_true(report.instructions > 1);
 	}
+}
+
+static void
+single_thread_returns_are_reported(void **state)
+{
+	static const uint8_t group[] = {
+	    0x4c, 0x8b, 0x1c, 0x24, 0x41, 0x83, 0xe3, 0xe0, 0x4d, 0x01, 0xf3, 0x4c, 0x89, 0x1c, 0x24, 0xc3};
+	struct LFIVerifyOptions options = {.struct_size = sizeof options, .single_thread = true};
+	struct LFIVerifyReport report = {.struct_size = sizeof report};
+	uint8_t code[32];
+
+	memset(code, 0x90, sizeof code);
+	assert_int_equal(lfi_verify(&options, code, 32, 0, scratch, 16, NULL, NULL, &report), 0);
+	assert_int_equal(report.code, 0);
+	memcpy(code, group, sizeof group);
+	assert_int_equal(lfi_verify(&options, code, 32, 0, scratch, 16, NULL, NULL, &report), 0);
+	assert_int_equal(report.code, LFI_CODE_ST_RETURN);
+}
+
+/* The last bundles of the sandbox: what may be reached from there. */
+static void
+nothing_above_the_sandbox_is_reached(void **state)
+{
+	static const struct {
+		size_t size;
+		uint8_t code[16];
+		int rule;
+	} rows[] = {
+	    {6, {0x8a, 0x05, 0x39, 0, 0, 0}, LFI_RULE_NONE},   /* mov last byte, %al */
+	    {6, {0x8a, 0x05, 0x3a, 0, 0, 0}, LFI_RULE_MEMORY}, /* the byte after it */
+	    {6, {0x8b, 0x05, 0x36, 0, 0, 0}, LFI_RULE_NONE},   /* mov last 4 bytes, %eax */
+	    {6, {0x8b, 0x05, 0x37, 0, 0, 0}, LFI_RULE_MEMORY},
+	    {5, {0xe9, 0x1b, 0, 0, 0}, LFI_RULE_NONE},   /* jmp to the last bundle */
+	    {5, {0xe9, 0x3b, 0, 0, 0}, LFI_RULE_DIRECT}, /* and to the end of the sandbox */
+	    {11, {0x4c, 0x8d, 0x1d, 0x19, 0, 0, 0, 0x41, 0xff, 0x66, 0xf8}, LFI_RULE_NONE}, /* L is the last bundle */
+	    {11, {0x4c, 0x8d, 0x1d, 0x39, 0, 0, 0, 0x41, 0xff, 0x66, 0xf8}, LFI_RULE_RTCALL},
+	};
+	/* A runtime call that ends where the sandbox does. */
+	static const uint8_t last[] = {0x4c, 0x8d, 0x1d, 0x04, 0, 0, 0, 0x41, 0xff, 0x66, 0xf8};
+	uint64_t end = (uint64_t) 1 << 32;
+	uint8_t code[32];
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		memset(code, 0x90, sizeof code);
+		memcpy(code, rows[i].code, rows[i].size);
+		assert_int_equal(rule_of(NULL, code, 32, end - 64, 16), rows[i].rule);
+	}
+	memset(code, 0x90, sizeof code);
+	memcpy(code + 32 - sizeof last, last, sizeof last);
+	assert_int_equal(rule_of(NULL, code, 32, end - 64, 16), LFI_RULE_NONE);
+	assert_int_equal(rule_of(NULL, code, 32, end - 32, 16), LFI_RULE_RTCALL);
+}
+
+/* Each is named, in order, and nothing else is: not a good branch to a good place, not a bad one twice. */
+static bool
+append_offset(const struct LFIViolation *violation, void *user)
+{
+	char *text = user;
+
+	snprintf(text + strlen(text), 20, " %zu", violation->offset);
+	return true;
+}
+
+static void
+each_branch_to_a_bad_place_is_named(void **state)
+{
+	struct LFIVerifyOptions options = {.struct_size = sizeof options, .max_violations = 100};
+	static const uint8_t bad[] = {
+	    0xb8, 0x90, 0x90, 0x90, 0x90, 0xeb, 0xfa, 0xeb, 0xf7, 0x74, 0xf7, 0xe8, 0xf2, 0xff, 0xff, 0xff};
+	struct LFIVerifyReport report = {.struct_size = sizeof report};
+	char offsets[200] = "";
+	uint8_t code[64];
+
+	memset(code, 0x90, sizeof code);
+	memcpy(code, bad, sizeof bad);
+	code[31] = 0x06; /* not an instruction; the walk goes on in the next bundle */
+	memcpy(code + 32, "\xeb\xdf", 2);
+	assert_int_equal(lfi_verify(&options, code, 64, 0, scratch, 16, append_offset, offsets, &report), 1);
+	assert_string_equal(offsets, " 31 5 9 11 32");
+	assert_int_equal(report.violations, 5);
+	options.max_violations = 3;
+	assert_int_equal(lfi_verify(&options, code, 64, 0, scratch, 16, NULL, NULL, &report), 1);
+	assert_int_equal(report.violations, 3);
 }
 
 static void
@@ -278,6 +363,9 @@ no_byte_outside_the_region_is_read(void **state)
 		lfi_verify(&options, code, size, 0x100000, scratch, sizeof scratch, count_violation, &count, NULL);
 		lfi_verify(&options, code, size, 0x100000, scratch, sizeof scratch, NULL, NULL, NULL);
 	}
+	/* Prefixes without end. */
+	memset(pages, 0x2e, 2 * PAGE);
+	assert_int_equal(rule_of(NULL, pages + 2 * PAGE - 64, 64, 0, 16), LFI_RULE_DECODE);
 	munmap(pages - PAGE, 4 * PAGE);
 }
 
@@ -303,6 +391,9 @@ main(void)
 	    cmocka_unit_test(scratch_must_be_large_enough_and_aligned),
 	    cmocka_unit_test(options_that_are_not_known_are_refused),
 	    cmocka_unit_test(the_report_says_what_the_code_needs),
+	    cmocka_unit_test(single_thread_returns_are_reported),
+	    cmocka_unit_test(nothing_above_the_sandbox_is_reached),
+	    cmocka_unit_test(each_branch_to_a_bad_place_is_named),
 	    cmocka_unit_test(a_shorter_report_is_not_overrun),
 	    cmocka_unit_test(violations_stop_at_the_limit_or_when_the_callback_says_so),
 	    cmocka_unit_test(a_message_names_the_instruction_and_the_reason),
