@@ -30,15 +30,15 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{"lua calls", "lua", {"@/bench/lua/calls.lua"}, NULL},
-	{"lua allocation", "lua", {"@/bench/lua/alloc.lua"}, NULL},
-	{"lua strings", "lua", {"@/bench/lua/strings.lua"}, NULL},
-	{"lua floats", "lua", {"@/bench/lua/floats.lua"}, NULL},
-	{"minigzip compress", "minigzip", {"-6"}, "corpus"},
-	{"minigzip decompress", "minigzip", {"-d"}, "corpus.gz"},
-	{"kernel matmul", "matmul", {NULL}, NULL},
-	{"kernel sort", "sort", {NULL}, NULL},
-	{"kernel sha256", "sha256", {NULL}, NULL},
+    {"lua calls", "lua", {"@/bench/lua/calls.lua"}, NULL},
+    {"lua allocation", "lua", {"@/bench/lua/alloc.lua"}, NULL},
+    {"lua strings", "lua", {"@/bench/lua/strings.lua"}, NULL},
+    {"lua floats", "lua", {"@/bench/lua/floats.lua"}, NULL},
+    {"minigzip compress", "minigzip", {"-6"}, "corpus"},
+    {"minigzip decompress", "minigzip", {"-d"}, "corpus.gz"},
+    {"kernel matmul", "matmul", {NULL}, NULL},
+    {"kernel sort", "sort", {NULL}, NULL},
+    {"kernel sha256", "sha256", {NULL}, NULL},
 };
 
 static const char *const kinds[KINDS] = {"native", "full", "single-thread"};
@@ -137,7 +137,7 @@ run(const struct row *row, int kind)
 		return -1;
 	}
 	return (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	    (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+	       (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
 static int

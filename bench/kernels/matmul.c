@@ -8,7 +8,8 @@ enum { N = 320, ROUNDS = 70 };
 int
 main(void)
 {
-	double *a = malloc(sizeof(double) * N * N), *b = malloc(sizeof(double) * N * N), *c = calloc(N * N, sizeof(double));
+	double *a = malloc(sizeof(double) * N * N), *b = malloc(sizeof(double) * N * N),
+	       *c = calloc(N * N, sizeof(double));
 	double trace = 0;
 
 	if (!a || !b || !c)

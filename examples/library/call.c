@@ -13,8 +13,8 @@ int
 main(int argc, char **argv)
 {
 	const char *args[] = {"add.lfi"};
-	struct LFIEngine *engine = lfi_new((struct LFIOptions) {0}, 1);
-	struct LFILinuxEngine *linux_ = engine ? lfi_linux_new(engine, (struct LFILinuxOptions) {0}) : NULL;
+	struct LFIEngine *engine = lfi_new((struct LFIOptions){0}, 1);
+	struct LFILinuxEngine *linux_ = engine ? lfi_linux_new(engine, (struct LFILinuxOptions){0}) : NULL;
 	struct LFILinuxProc *proc = linux_ ? lfi_proc_new(linux_) : NULL;
 	struct LFILinuxThread *thread = NULL;
 	struct LFIContext *ctx;

@@ -24,18 +24,20 @@ struct LFILinuxThread;
 
 /** Zero-initialise; new members come at the end and mean the old behaviour when 0. */
 struct LFILinuxOptions {
-	size_t stacksize;    /**< bytes of a thread's first stack; 0 means 2 MiB */
-	bool verbose;        /**< log system calls; also by LFI_VERBOSE=1 */
-	bool perf;           /**< write a perf symbol map file (/tmp/perf-PID.map) */
-	bool debug;          /**< register loaded programs with the debugger (_r_debug); LFI_ERR_UNSUPPORTED for now */
+	size_t stacksize;     /**< bytes of a thread's first stack; 0 means 2 MiB */
+	bool verbose;         /**< log system calls; also by LFI_VERBOSE=1 */
+	bool perf;            /**< write a perf symbol map file (/tmp/perf-PID.map) */
+	bool debug;           /**< register loaded programs with the debugger (_r_debug); LFI_ERR_UNSUPPORTED for now */
 	bool sys_passthrough; /**< unsafe: hand unknown system calls to the host */
 	bool exit_unknown_syscalls; /**< end the program at an unknown system call instead of ENOSYS */
-	const char **dir_maps; /**< NULL-terminated "<sandbox-path>=<host-path>"; NULL: no host files. A host path that ends in ":ro" is read-only */
-	const char *wd;      /**< working directory in the sandbox; NULL means "/" */
+	const char **dir_maps; /**< NULL-terminated "<sandbox-path>=<host-path>"; NULL: no host files. A host path that
+				  ends in ":ro" is read-only */
+	const char *wd;        /**< working directory in the sandbox; NULL means "/" */
 };
 
 /** As lfi_linux_new, for callers of another version: `size` is sizeof the caller's struct. */
-LFI_API struct LFILinuxEngine *lfi_linux_new_sized(struct LFIEngine *engine, const struct LFILinuxOptions *opts, size_t size);
+LFI_API struct LFILinuxEngine *lfi_linux_new_sized(
+    struct LFIEngine *engine, const struct LFILinuxOptions *opts, size_t size);
 
 /**
  * A Linux engine on top of `engine`, whose system-call handler it becomes.
@@ -53,7 +55,8 @@ LFI_API void lfi_linux_free(struct LFILinuxEngine *linux_);
 /** A process: a fresh sandbox and its emulated kernel state. */
 LFI_API struct LFILinuxProc *lfi_proc_new(struct LFILinuxEngine *linux_);
 
-/** No host thread may be in lfi_thread_run or in a call (LFI_ERR_BUSY where that is noticed); threads that the program made are ended. */
+/** No host thread may be in lfi_thread_run or in a call (LFI_ERR_BUSY where that is noticed); threads that the program
+ * made are ended. */
 LFI_API void lfi_proc_free(struct LFILinuxProc *proc);
 
 /**
@@ -74,7 +77,8 @@ LFI_API struct LFIBox *lfi_proc_box(struct LFILinuxProc *proc);
 /** Address of a symbol of the loaded program (.symtab or .dynsym), or 0 with LFI_ERR_NOTFOUND. */
 LFI_API lfiptr lfi_proc_sym(struct LFILinuxProc *proc, const char *name);
 
-/** Replace the host descriptors that the program sees as 0, 1, 2 (duplicated; the caller keeps its own). -1 means closed. */
+/** Replace the host descriptors that the program sees as 0, 1, 2 (duplicated; the caller keeps its own). -1 means
+ * closed. */
 LFI_API int lfi_proc_stdio(struct LFILinuxProc *proc, int in, int out, int err);
 
 /**
@@ -83,7 +87,8 @@ LFI_API int lfi_proc_stdio(struct LFILinuxProc *proc, int in, int out, int err);
  * @param argv  `argc` strings, copied
  * @param envp  NULL-terminated, copied; NULL means empty
  */
-LFI_API struct LFILinuxThread *lfi_thread_new(struct LFILinuxProc *proc, int argc, const char **argv, const char **envp);
+LFI_API struct LFILinuxThread *lfi_thread_new(
+    struct LFILinuxProc *proc, int argc, const char **argv, const char **envp);
 
 LFI_API void lfi_thread_free(struct LFILinuxThread *thread);
 
@@ -114,8 +119,8 @@ LFI_API struct LFIContext *lfi_thread_ctx(struct LFILinuxThread *thread);
 
 /**
  * Make a library of the process: runs `thread` until the program says that it is ready, unless it has been run, and
- * prepares the sandbox for calls. From then on LFI_INVOKE with a NULL context makes one for the calling host thread, with
- * a stack and thread-local data of its own; it is freed with the process.
+ * prepares the sandbox for calls. From then on LFI_INVOKE with a NULL context makes one for the calling host thread,
+ * with a stack and thread-local data of its own; it is freed with the process.
  *
  * @return 0, or -1: LFI_ERR_INVALID (the program ended instead: it has a main), LFI_ERR_FAULT
  */

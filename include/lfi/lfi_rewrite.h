@@ -27,17 +27,18 @@ struct LFIRewriteOptions {
 	bool no_segue;        /**< memory operands through r14 instead of gs */
 	bool no_guard_elim;   /**< guard each move of the stack pointer */
 	bool low_table;       /**< runtime calls through the copy of the table in the first page */
-	bool rename_reserved; /**< give another free register to each function that uses r14 or r15 (for clang, which cannot reserve them) */
+	bool rename_reserved; /**< give another free register to each function that uses r14 or r15 (for clang, which
+				 cannot reserve them) */
 	const char *file;     /**< name for messages; NULL means "<input>" */
 };
 
 /** One construct that cannot be confined. Valid during the callback only. */
 struct LFIDiagnostic {
 	const char *file;
-	unsigned line;        /**< from 1 */
-	unsigned column;      /**< from 1; 0 when the line as a whole is meant */
-	const char *text;     /**< the source line, without its newline */
-	const char *message;  /**< one clause */
+	unsigned line;       /**< from 1 */
+	unsigned column;     /**< from 1; 0 when the line as a whole is meant */
+	const char *text;    /**< the source line, without its newline */
+	const char *message; /**< one clause */
 };
 
 typedef void (*LFIDiagnosticFn)(const struct LFIDiagnostic *diagnostic, void *user);

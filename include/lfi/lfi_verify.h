@@ -29,11 +29,11 @@ enum LFIPolicy {
 
 /** How to verify. Zero-initialise; new members come at the end and mean the old behaviour when 0. */
 struct LFIVerifyOptions {
-	size_t struct_size;  /**< sizeof(struct LFIVerifyOptions) */
-	int policy;          /**< enum LFIPolicy */
-	unsigned bundle;     /**< 32 or 16 bytes; 0 means 32 */
-	bool single_thread;  /**< accept the single-thread return (scheme section 8) */
-	bool no_rdtsc;       /**< refuse rdtsc and rdtscp */
+	size_t struct_size;    /**< sizeof(struct LFIVerifyOptions) */
+	int policy;            /**< enum LFIPolicy */
+	unsigned bundle;       /**< 32 or 16 bytes; 0 means 32 */
+	bool single_thread;    /**< accept the single-thread return (scheme section 8) */
+	bool no_rdtsc;         /**< refuse rdtsc and rdtscp */
 	size_t max_violations; /**< stop after so many; 0 means 1 */
 };
 
@@ -60,33 +60,65 @@ enum LFIRule {
 
 /** What the code was seen to do, so that a runtime pays only for what is used. */
 enum LFICodeFlags {
-	LFI_CODE_AVX = 1 << 0,        /**< writes upper halves of vector registers (VEX or EVEX) */
-	LFI_CODE_AVX512 = 1 << 1,     /**< uses EVEX: zmm, xmm16-31 or mask registers */
-	LFI_CODE_X87 = 1 << 2,        /**< x87 or MMX */
-	LFI_CODE_FPCONTROL = 1 << 3,  /**< writes MXCSR or the x87 control word */
-	LFI_CODE_DIRECTION = 1 << 4,  /**< sets the direction flag */
-	LFI_CODE_ST_RETURN = 1 << 5,  /**< contains single-thread returns */
+	LFI_CODE_AVX = 1 << 0,       /**< writes upper halves of vector registers (VEX or EVEX) */
+	LFI_CODE_AVX512 = 1 << 1,    /**< uses EVEX: zmm, xmm16-31 or mask registers */
+	LFI_CODE_X87 = 1 << 2,       /**< x87 or MMX */
+	LFI_CODE_FPCONTROL = 1 << 3, /**< writes MXCSR or the x87 control word */
+	LFI_CODE_DIRECTION = 1 << 4, /**< sets the direction flag */
+	LFI_CODE_ST_RETURN = 1 << 5, /**< contains single-thread returns */
 };
 
 /** Processor features that code may need beyond x86-64-v1: bits of LFIVerifyReport.cpu. */
 enum LFICpuFeature {
-	LFI_CPU_SSE3, LFI_CPU_SSSE3, LFI_CPU_SSE41, LFI_CPU_SSE42, LFI_CPU_POPCNT, LFI_CPU_LZCNT,
-	LFI_CPU_CX16, LFI_CPU_MOVBE, LFI_CPU_LAHF, LFI_CPU_AES, LFI_CPU_PCLMUL, LFI_CPU_SHA, LFI_CPU_GFNI,
-	LFI_CPU_RDRAND, LFI_CPU_RDSEED, LFI_CPU_ADX, LFI_CPU_BMI1, LFI_CPU_BMI2, LFI_CPU_F16C, LFI_CPU_FMA,
-	LFI_CPU_AVX, LFI_CPU_AVX2, LFI_CPU_VAES, LFI_CPU_VPCLMUL, LFI_CPU_AVX_VNNI, LFI_CPU_RDTSCP,
-	LFI_CPU_AVX512F, LFI_CPU_AVX512BW, LFI_CPU_AVX512DQ, LFI_CPU_AVX512VL, LFI_CPU_AVX512CD,
-	LFI_CPU_AVX512_VNNI, LFI_CPU_AVX512_VBMI, LFI_CPU_AVX512_VBMI2, LFI_CPU_AVX512_IFMA,
-	LFI_CPU_AVX512_BITALG, LFI_CPU_AVX512_VPOPCNTDQ, LFI_CPU_AVX512_BF16, LFI_CPU_AVX512_FP16,
+	LFI_CPU_SSE3,
+	LFI_CPU_SSSE3,
+	LFI_CPU_SSE41,
+	LFI_CPU_SSE42,
+	LFI_CPU_POPCNT,
+	LFI_CPU_LZCNT,
+	LFI_CPU_CX16,
+	LFI_CPU_MOVBE,
+	LFI_CPU_LAHF,
+	LFI_CPU_AES,
+	LFI_CPU_PCLMUL,
+	LFI_CPU_SHA,
+	LFI_CPU_GFNI,
+	LFI_CPU_RDRAND,
+	LFI_CPU_RDSEED,
+	LFI_CPU_ADX,
+	LFI_CPU_BMI1,
+	LFI_CPU_BMI2,
+	LFI_CPU_F16C,
+	LFI_CPU_FMA,
+	LFI_CPU_AVX,
+	LFI_CPU_AVX2,
+	LFI_CPU_VAES,
+	LFI_CPU_VPCLMUL,
+	LFI_CPU_AVX_VNNI,
+	LFI_CPU_RDTSCP,
+	LFI_CPU_AVX512F,
+	LFI_CPU_AVX512BW,
+	LFI_CPU_AVX512DQ,
+	LFI_CPU_AVX512VL,
+	LFI_CPU_AVX512CD,
+	LFI_CPU_AVX512_VNNI,
+	LFI_CPU_AVX512_VBMI,
+	LFI_CPU_AVX512_VBMI2,
+	LFI_CPU_AVX512_IFMA,
+	LFI_CPU_AVX512_BITALG,
+	LFI_CPU_AVX512_VPOPCNTDQ,
+	LFI_CPU_AVX512_BF16,
+	LFI_CPU_AVX512_FP16,
 	LFI_CPU_COUNT,
 };
 
 /** One broken rule. Valid during the callback only. */
 struct LFIViolation {
-	size_t offset;       /**< of the instruction, in bytes from the region's start */
-	size_t size;         /**< of the instruction as far as it was decoded, 0 to 15 */
-	int rule;            /**< enum LFIRule */
-	const char *insn;    /**< disassembly-like text, for example "mov (%rax), %rax" */
-	const char *reason;  /**< one clause, for example "memory operand is not sandboxed" */
+	size_t offset;      /**< of the instruction, in bytes from the region's start */
+	size_t size;        /**< of the instruction as far as it was decoded, 0 to 15 */
+	int rule;           /**< enum LFIRule */
+	const char *insn;   /**< disassembly-like text, for example "mov (%rax), %rax" */
+	const char *reason; /**< one clause, for example "memory operand is not sandboxed" */
 };
 
 /** Called per violation, in the order in which they are found. Returning false stops the verification. */
@@ -94,9 +126,9 @@ typedef bool (*LFIViolationFn)(const struct LFIViolation *violation, void *user)
 
 /** What was seen. Meaningful when the code was accepted. */
 struct LFIVerifyReport {
-	size_t struct_size;   /**< set by the caller: sizeof(struct LFIVerifyReport) */
-	uint32_t code;        /**< enum LFICodeFlags */
-	uint64_t cpu;         /**< 1 << enum LFICpuFeature */
+	size_t struct_size; /**< set by the caller: sizeof(struct LFIVerifyReport) */
+	uint32_t code;      /**< enum LFICodeFlags */
+	uint64_t cpu;       /**< 1 << enum LFICpuFeature */
 	size_t instructions;
 	size_t violations;
 };

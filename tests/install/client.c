@@ -7,7 +7,7 @@
 int
 main(void)
 {
-	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 4UL * 1024 * 1024 * 1024}, 2);
+	struct LFIEngine *engine = lfi_new((struct LFIOptions){.boxsize = 4UL * 1024 * 1024 * 1024}, 2);
 	struct LFIBox *box = engine ? lfi_box_new(engine) : NULL;
 
 	if (!box) {

@@ -65,7 +65,8 @@ usage(FILE *out, int status)
 	    "The environment variable LFI_GCC_SOURCE_TARBALL names a gcc-12-source package to use instead of fetching "
 	    "it.\n"
 	    "Results are in BUILD/torture: failed.txt, skipped.txt; native-cache keeps native results for the next "
-	    "run.\n", out);
+	    "run.\n",
+	    out);
 	exit(status);
 }
 
@@ -96,7 +97,8 @@ options_read(int argc, char **argv)
 	    {"keep", 0, NULL, 'k'},
 	    {"lfi-cc", 1, NULL, 'C'},
 	    {"lfi-run", 1, NULL, 'R'},
-	    {"native", 1, NULL, 'n'}, {"help", 0, NULL, 'h'},
+	    {"native", 1, NULL, 'n'},
+	    {"help", 0, NULL, 'h'},
 	    {"limit", 1, NULL, 't'},
 	    {"options", 1, NULL, 'o'},
 	    {0},
