@@ -72,6 +72,12 @@ error_set_os(int code, int err, const char *format, ...)
 }
 
 int
+error_null(const char *what)
+{
+	return error_set(LFI_ERR_INVALID, "the %s is NULL", what);
+}
+
+int
 error_prefix(const char *format, ...)
 {
 	va_list args;
@@ -102,6 +108,8 @@ lfi_errmsg(void)
 void
 lfi_error_get(struct LFIError *out)
 {
+	if (!out)
+		return;
 	out->code = error_code;
 	snprintf(out->message, sizeof out->message, "%s", lfi_errmsg());
 }

@@ -24,6 +24,9 @@ int error_set(int code, const char *format, ...) __attribute__((format(printf, 2
 /* As error_set, with ": " and the words of errno value `err` at the end. */
 int error_set_os(int code, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* A handle or pointer that a public call needs is NULL: LFI_ERR_INVALID. Returns -1. */
+int error_null(const char *what);
+
 /* Puts text in front of the thread's message: "prog.lfi: " … */
 int error_prefix(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

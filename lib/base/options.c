@@ -7,13 +7,26 @@
 
 #include "error.h"
 
+/* No struct of this library is near: who passes more means something else. */
+#define SIZE_LIMIT 4096
+
+static int
+check(const void *given, size_t size, const char *what)
+{
+	if (!given)
+		return error_null(what);
+	if (size > SIZE_LIMIT)
+		return error_set(LFI_ERR_INVALID, "%s has %zu bytes: no version of it is that large", what, size);
+	return 0;
+}
+
 int
 options_take(void *own, size_t known, const void *given, size_t size, const char *what)
 {
 	const unsigned char *bytes = given;
 
-	if (!given)
-		return error_set(LFI_ERR_INVALID, "%s is NULL", what);
+	if (check(given, size, what) < 0)
+		return -1;
 	for (size_t i = known; i < size; i++)
 		if (bytes[i])
 			return error_set(LFI_ERR_INVALID,
@@ -24,9 +37,12 @@ options_take(void *own, size_t known, const void *given, size_t size, const char
 	return 0;
 }
 
-void
+int
 options_give(void *given, size_t size, const void *own, size_t known)
 {
+	if (check(given, size, "struct for the result") < 0)
+		return -1;
 	memset(given, 0, size);
 	memcpy(given, own, size < known ? size : known);
+	return 0;
 }

@@ -27,6 +27,15 @@
 
 static_assert(4096 + 4096 + 64 + 65536 + 131072 + 128 <= GUARD_SPAN, "scheme section 1");
 
+/*
+ * The kernel's limit of mappings (65530 by default) is for all of the host's process, and a sandbox chooses how many
+ * runs it makes. Each takes one mapping, and the gap beside it another.
+ */
+#define RUNS_MAX 8192
+
+/* Bytes of one region: verifying it takes as much memory of the host's again, and some. */
+#define CODE_MAX ((size_t) 256 << 20)
+
 #define PROTS (LFI_PROT_READ | LFI_PROT_WRITE | LFI_PROT_EXEC)
 #define FLAGS (LFI_MAP_SHARED | LFI_MAP_PRIVATE | LFI_MAP_FIXED | LFI_MAP_ANONYMOUS | LFI_MAP_FIXED_NOREPLACE)
 #define KINDS (LFI_MAP_SHARED | LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS)
@@ -76,8 +85,13 @@ give_place(struct LFIBox *box)
 struct LFIBox *
 lfi_box_new(struct LFIEngine *engine)
 {
-	struct LFIBox *box = calloc(1, sizeof *box);
+	struct LFIBox *box;
 
+	if (!engine) {
+		error_null("engine");
+		return NULL;
+	}
+	box = calloc(1, sizeof *box);
 	if (!box) {
 		error_set(LFI_ERR_NOMEM, "no memory for a sandbox");
 		return NULL;
@@ -131,19 +145,18 @@ lfi_box_free(struct LFIBox *box)
 int
 lfi_box_info_sized(struct LFIBox *box, struct LFIBoxInfo *out, size_t size)
 {
-	struct LFIBoxInfo info = {
-		.base = box->base,
-		.size = BOX_SIZE,
-		.min = box_min(box),
-		.max = box_max(box),
-		.code = atomic_load(&box->code) & ~arch_code_always(),
-	};
+	struct LFIBoxInfo info = {.size = BOX_SIZE};
 
+	if (!box)
+		return error_null("box");
+	info.base = box->base;
+	info.min = box_min(box);
+	info.max = box_max(box);
+	info.code = atomic_load(&box->code) & ~arch_code_always();
 	pthread_mutex_lock(&box->lock);
 	info.cpu = box->cpu;
 	pthread_mutex_unlock(&box->lock);
-	options_give(out, size, &info, sizeof info);
-	return 0;
+	return options_give(out, size, &info, sizeof info);
 }
 
 /* ---- The gate ---- */
@@ -156,7 +169,10 @@ box_gate_close(struct LFIBox *box)
 	 * A thread that goes in stores its state, then loads the gate, with no fence between. After this, either it
 	 * sees the gate, or we see its state.
 	 */
-	os_barrier();
+	if (!os_barrier()) {
+		box_gate_open(box);
+		return false;
+	}
 	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next) {
 		if (atomic_load(&ctx->state) == STATE_SANDBOX) {
 			box_gate_open(box);
@@ -315,9 +331,12 @@ static int
 stage(struct LFIBox *box, lfiptr addr, const void *from, size_t size, void **out)
 {
 	struct LFIVerifyReport report = {.struct_size = sizeof report};
-	int err = os_map(0, size, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0, out);
 	size_t left;
+	int err;
 
+	if (size > CODE_MAX)
+		return error_set(LFI_ERR_LIMIT, "%zu bytes of code at once: at most %zu are possible", size, CODE_MAX);
+	err = os_map(0, size, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0, out);
 	if (err)
 		return error_set_os(LFI_ERR_NOMEM, err, "no memory for %zu bytes of code", size);
 	left = copy_guarded(*out, from, size);
@@ -346,6 +365,17 @@ release:
 }
 
 /* ---- Checks ---- */
+
+/* Room for what a change of mappings adds to box->pages. */
+static int
+reserve(struct LFIBox *box)
+{
+	if (box->pages.count + 2 > RUNS_MAX)
+		return error_set(LFI_ERR_LIMIT, "the sandbox has %zu mappings: more are not possible", box->pages.count);
+	if (pages_reserve(&box->pages) < 0)
+		return error_set(LFI_ERR_NOMEM, "no memory for another mapping");
+	return 0;
+}
 
 /* I1. Rounds the size up to pages. */
 static int
@@ -477,8 +507,8 @@ put(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags, int fd, o
 	bool closed;
 	int err;
 
-	if (pages_reserve(&box->pages) < 0)
-		return error_set(LFI_ERR_NOMEM, "no memory for another mapping");
+	if (reserve(box) < 0)
+		return -1;
 	if (prepare(box, addr, size, prot, flags, fd, off, &made) < 0)
 		return -1;
 	if (clear_code(box, addr, addr + size, &closed) < 0) {
@@ -486,10 +516,19 @@ put(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags, int fd, o
 			os_release(made, size);
 		return -1;
 	}
+	/* Scheme section 8: what is mapped over a stack is a write to it. */
+	if (!box_runner_take(box)) {
+		if (closed)
+			box_gate_open(box);
+		if (made)
+			os_release(made, size);
+		return error_set(LFI_ERR_BUSY, "the sandbox is executing: its memory cannot be replaced");
+	}
 	if (made)
 		err = os_move(made, size, addr);
 	else
 		err = os_map(addr, size, prot, kind, -1, 0, &at);
+	box_runner_give(box);
 	if (err) {
 		if (made)
 			os_release(made, size);
@@ -510,6 +549,8 @@ lfi_box_mapany(struct LFIBox *box, size_t size, int prot, int flags, int fd, off
 	uint64_t rounded, addr;
 	int r;
 
+	if (!box)
+		return (lfiptr) error_null("box");
 	if (check_prot(&prot) < 0 || check_flags(box, flags, fd, off) < 0)
 		return (lfiptr) -1;
 	if (flags & (LFI_MAP_FIXED | LFI_MAP_FIXED_NOREPLACE)) {
@@ -538,6 +579,8 @@ lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags,
 	bool replace = (flags & LFI_MAP_FIXED) && !(flags & LFI_MAP_FIXED_NOREPLACE);
 	int r;
 
+	if (!box)
+		return (lfiptr) error_null("box");
 	if (check_prot(&prot) < 0 || check_flags(box, flags, fd, off) < 0 || check_range(box, addr, &size) < 0)
 		return (lfiptr) -1;
 	pthread_mutex_lock(&box->lock);
@@ -555,10 +598,18 @@ lfi_box_munmap(struct LFIBox *box, lfiptr addr, size_t size)
 {
 	bool closed;
 	int err, r = -1;
+	size_t i;
 
+	if (!box)
+		return error_null("box");
 	if (check_range(box, addr, &size) < 0)
 		return -1;
 	pthread_mutex_lock(&box->lock);
+	/* Only a hole in the middle of a run makes more of them. */
+	i = pages_find(&box->pages, addr);
+	if (i < box->pages.count && box->pages.runs[i].start < addr && box->pages.runs[i].end > addr + size &&
+	    reserve(box) < 0)
+		goto unlock;
 	if (pages_reserve(&box->pages) < 0) {
 		error_set(LFI_ERR_NOMEM, "no memory to cut a mapping");
 		goto unlock;
@@ -651,14 +702,16 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 {
 	int r;
 
+	if (!box)
+		return error_null("box");
 	if (check_prot(&prot) < 0 || check_range(box, addr, &size) < 0)
 		return -1;
 	pthread_mutex_lock(&box->lock);
 	if (!pages_full(&box->pages, addr, addr + size))
 		r = error_set(LFI_ERR_UNMAPPED, "not all of [%#llx, %#llx) is mapped", (unsigned long long) addr,
 		    (unsigned long long) (addr + size));
-	else if (pages_reserve(&box->pages) < 0)
-		r = error_set(LFI_ERR_NOMEM, "no memory to cut a mapping");
+	else if (reserve(box) < 0)
+		r = -1;
 	else if (prot & LFI_PROT_EXEC)
 		r = protect_code(box, addr, size);
 	else
@@ -673,6 +726,8 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 static int
 check_span(struct LFIBox *box, lfiptr addr, size_t size)
 {
+	if (!box)
+		return error_null("box");
 	if (box_valid(box, addr, size))
 		return thread_self.ready ? 0 : os_thread_ready();
 	return error_set(LFI_ERR_RANGE, "%#zx bytes at %#llx are not in the sandbox", size, (unsigned long long) addr);
@@ -733,7 +788,7 @@ lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size)
 bool
 lfi_box_ptrvalid(struct LFIBox *box, lfiptr addr, size_t size)
 {
-	return box_valid(box, addr, size);
+	return box && box_valid(box, addr, size);
 }
 
 void *
@@ -752,7 +807,9 @@ box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out)
 	int err;
 
 	addr = pages_place(&box->pages, size, box_min(box), box_max(box));
-	if (!addr || pages_reserve(&box->pages) < 0)
+	if (reserve(box) < 0)
+		return -1;
+	if (!addr)
 		return error_set(LFI_ERR_NOMEM, "no room for %zu bytes of code in the sandbox", size);
 	if (stage(box, addr, code, size, &made) < 0)
 		return -1;

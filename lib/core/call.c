@@ -404,6 +404,8 @@ lfi_call(struct LFIContext *ctx, lfiptr fn, const char *sig, const union LFIValu
 	const char *at = sig;
 	int r;
 
+	if (!ctx)
+		return error_null("context");
 	if (!sig)
 		return error_set(LFI_ERR_SIGNATURE, "the signature is NULL");
 	memset(frame.gpr, 0, sizeof frame.gpr); /* I1 */

@@ -40,6 +40,8 @@ lfi_box_init_ret(struct LFIBox *box)
 {
 	int r;
 
+	if (!box)
+		return error_null("box");
 	pthread_mutex_lock(&box->lock);
 	r = ensure_page(box);
 	pthread_mutex_unlock(&box->lock);
@@ -51,6 +53,10 @@ lfi_box_cbinit(struct LFIBox *box)
 {
 	int r;
 
+	if (!box) {
+		error_null("box");
+		return false;
+	}
 	pthread_mutex_lock(&box->lock);
 	r = ensure_page(box);
 	box->callbacks_ready |= r == 0;
@@ -73,8 +79,8 @@ lfi_box_register_cb(struct LFIBox *box, void *fn)
 {
 	size_t i = 0;
 
-	if (!fn) {
-		error_set(LFI_ERR_INVALID, "the callback is NULL");
+	if (!box || !fn) {
+		error_null(box ? "callback" : "box");
 		return NULL;
 	}
 	pthread_mutex_lock(&box->lock);
@@ -99,6 +105,8 @@ lfi_box_unregister_cb(struct LFIBox *box, void *fn)
 {
 	size_t i;
 
+	if (!box)
+		return;
 	pthread_mutex_lock(&box->lock);
 	i = fn ? find(box, fn) : 0;
 	if (i)

@@ -25,9 +25,14 @@ _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")
 struct LFIContext *
 lfi_ctx_new(struct LFIBox *box, void *user)
 {
-	struct LFIContext *ctx = calloc(1, sizeof *ctx);
+	struct LFIContext *ctx;
 	uint64_t page;
 
+	if (!box) {
+		error_null("box");
+		return NULL;
+	}
+	ctx = calloc(1, sizeof *ctx);
 	if (!ctx) {
 		error_set(LFI_ERR_NOMEM, "no memory for a context");
 		return NULL;
@@ -69,31 +74,32 @@ lfi_ctx_free(struct LFIContext *ctx)
 struct LFIRegs *
 lfi_ctx_regs(struct LFIContext *ctx)
 {
-	return &ctx->regs;
+	return ctx ? &ctx->regs : NULL;
 }
 
 void *
 lfi_ctx_data(struct LFIContext *ctx)
 {
-	return ctx->user;
+	return ctx ? ctx->user : NULL;
 }
 
 struct LFIBox *
 lfi_ctx_box(struct LFIContext *ctx)
 {
-	return ctx->box;
+	return ctx ? ctx->box : NULL;
 }
 
 lfiptr
 lfi_ctx_tp(struct LFIContext *ctx)
 {
-	return atomic_load_explicit(&ctx->tp, memory_order_relaxed);
+	return ctx ? atomic_load_explicit(&ctx->tp, memory_order_relaxed) : 0;
 }
 
 void
 lfi_ctx_set_tp(struct LFIContext *ctx, lfiptr tp)
 {
-	atomic_store_explicit(&ctx->tp, tp, memory_order_relaxed);
+	if (ctx)
+		atomic_store_explicit(&ctx->tp, tp, memory_order_relaxed);
 }
 
 struct LFIContext *
@@ -113,9 +119,11 @@ busy(void)
 }
 
 /* The context's first thread becomes the one that enters quickly; when a second one comes, nobody does any more. */
-static void
+static int
 rebias(struct LFIContext *ctx)
 {
+	int r = 0;
+
 	pthread_mutex_lock(&ctx->box->lock);
 	if (!atomic_load(&ctx->first)) {
 		atomic_store(&ctx->first, thread_id());
@@ -123,9 +131,13 @@ rebias(struct LFIContext *ctx)
 	} else if (atomic_load(&ctx->biased) && atomic_load(&ctx->first) != thread_id()) {
 		atomic_store(&ctx->biased, 0);
 		/* After this, the first thread sees that it is not, or we see its `quick`. */
-		os_barrier();
+		if (!os_barrier()) {
+			atomic_store(&ctx->biased, atomic_load(&ctx->first));
+			r = error_set(LFI_ERR_OS, "the context stays with its first thread: membarrier(2) fails now");
+		}
 	}
 	pthread_mutex_unlock(&ctx->box->lock);
+	return r;
 }
 
 /* As own, for contexts that several threads use. */
@@ -134,7 +146,8 @@ own_shared(struct LFIContext *ctx)
 {
 	uintptr_t none = 0, self = thread_id();
 
-	rebias(ctx);
+	if (rebias(ctx) < 0)
+		return -1;
 	if (atomic_load(&ctx->biased) == self)
 		return own(ctx);
 	if (atomic_load(&ctx->owner) == self)
@@ -291,9 +304,12 @@ int
 lfi_ctx_run(struct LFIContext *ctx, lfiptr entry)
 {
 	struct Frame frame = {.kind = FRAME_RUN};
-	struct LFIBox *box = ctx->box;
+	struct LFIBox *box;
 	int code;
 
+	if (!ctx)
+		return error_null("context");
+	box = ctx->box;
 	if (!box_valid(box, entry, 1))
 		return error_set(LFI_ERR_RANGE, "the entry %#llx is not in the sandbox", (unsigned long long) entry);
 	if (frame_push(ctx, &frame) < 0)
@@ -315,7 +331,7 @@ lfi_ctx_run(struct LFIContext *ctx, lfiptr entry)
 void
 lfi_ctx_exit(struct LFIContext *ctx, int code)
 {
-	if (!ctx->frame)
+	if (!ctx || !ctx->frame)
 		return;
 	ctx->exit_code = code;
 	ctx->ending = true;
@@ -372,8 +388,9 @@ ctx_gate_wait(struct LFIContext *ctx)
 int
 lfi_ctx_fault_sized(struct LFIContext *ctx, struct LFIFault *out, size_t size)
 {
+	if (!ctx)
+		return error_null("context");
 	if (!ctx->faulted)
 		return error_set(LFI_ERR_NOTFOUND, "the context has not trapped");
-	options_give(out, size, &ctx->fault, sizeof ctx->fault);
-	return 0;
+	return options_give(out, size, &ctx->fault, sizeof ctx->fault);
 }

@@ -115,13 +115,15 @@ lfi_free(struct LFIEngine *engine)
 void
 lfi_sys_handler(struct LFIEngine *engine, LFISysHandler handler)
 {
-	atomic_store(&engine->handler, handler);
+	if (engine)
+		atomic_store(&engine->handler, handler);
 }
 
 void
 lfi_set_clone_cb(struct LFIEngine *engine, LFICloneFn clone_cb)
 {
-	atomic_store(&engine->clone_cb, clone_cb);
+	if (engine)
+		atomic_store(&engine->clone_cb, clone_cb);
 }
 
 void

@@ -91,10 +91,12 @@ cut(struct PageMap *map, uint64_t addr)
 	insert(map, i + 1, right);
 }
 
+/* Neighbours that the kernel joins too. It keeps files, and memory that is shared, in mappings of their own. */
 static bool
 alike(const struct PageRun *a, const struct PageRun *b)
 {
-	return a->end == b->start && a->prot == b->prot && a->flags == b->flags && !(a->prot & LFI_PROT_EXEC);
+	return a->end == b->start && a->prot == b->prot && a->flags == b->flags &&
+	    a->flags == (LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS) && !(a->prot & LFI_PROT_EXEC);
 }
 
 /* Join run i with its neighbours where they are alike. */

@@ -44,8 +44,8 @@ int os_random_page(size_t size, void **out);
 /* Whether os_barrier works here. Once per process. */
 bool os_barrier_init(void);
 
-/* After it, each thread of the process has passed a full memory barrier. */
-void os_barrier(void);
+/* After it, each thread of the process has passed a full memory barrier. False when the kernel has come to forbid it. */
+bool os_barrier(void);
 
 size_t os_pagesize(void);
 

@@ -267,6 +267,14 @@ out_of_memory_is_an_error(void **state)
 #endif
 }
 
+/* All that the kernel has left for this process. */
+static void
+take_mappings(void)
+{
+	for (int i = 0; mmap(NULL, PAGE, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; i++)
+		;
+}
+
 static int
 out_of_mappings(void)
 {
@@ -275,8 +283,10 @@ out_of_mappings(void)
 	lfiptr min = lfi_box_info(box).min, last = 0;
 	int failed = 0;
 
-	/* Every other page, until the kernel has no more mappings for us. */
+	/* Every other page, until the kernel has no more mappings for us: soon, because the host has what was left. */
 	for (lfiptr at = min; at < min + 200000 * PAGE && !failed; at += 2 * PAGE) {
+		if (at == min + 2000 * PAGE)
+			take_mappings();
 		if (lfi_box_mapat(box, at, PAGE, RW, ANON, -1, 0) == FAILED)
 			failed = lfi_errno();
 		else
@@ -284,9 +294,7 @@ out_of_mappings(void)
 	}
 	if (failed != LFI_ERR_NOMEM)
 		return 1;
-	/* And the host has what was left. */
-	for (int i = 0; mmap(NULL, PAGE, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; i++)
-		;
+	take_mappings();
 	/* Neither what is to be replaced nor what is to become code is lost. */
 	if (lfi_box_mapat(box, last, PAGE, LFI_PROT_READ, LFI_MAP_FIXED | ANON, -1, 0) == last)
 		lfi_box_mapat(box, last, PAGE, RW, LFI_MAP_FIXED | ANON, -1, 0);
@@ -307,6 +315,113 @@ static void
 out_of_mappings_is_an_error(void **state)
 {
 	assert_int_equal(in_child(out_of_mappings), 0);
+}
+
+static void
+one_sandbox_cannot_take_all_mappings(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 2);
+	struct LFIBox *box = lfi_box_new(engine), *other = lfi_box_new(engine);
+	lfiptr at = lfi_box_mapany(box, 60000 * PAGE, RW, ANON, -1, 0), page = at;
+
+	/* Every other page read-only. */
+	while (page < at + 60000 * PAGE && lfi_box_mprotect(box, page, PAGE, LFI_PROT_READ) == 0)
+		page += 2 * PAGE;
+	assert_error(LFI_ERR_LIMIT);
+	assert_true(page > at + 8000 * PAGE && page < at + 9000 * PAGE);
+	assert_int_equal(lfi_box_mapany(box, PAGE, LFI_PROT_READ, ANON, -1, 0), FAILED);
+	assert_error(LFI_ERR_LIMIT);
+	assert_int_equal(lfi_box_munmap(box, page + 8 * PAGE, PAGE), -1);
+	assert_error(LFI_ERR_LIMIT);
+	map(other, PAGE);
+	/* What makes fewer of them works. */
+	assert_done(lfi_box_munmap(box, at, 100 * PAGE));
+	map(box, PAGE);
+	lfi_box_free(box);
+	lfi_box_free(other);
+	lfi_free(engine);
+}
+
+static void
+code_is_of_bounded_size(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+	struct LFIBox *box = lfi_box_new(engine);
+	size_t large = (size_t) 3 << 30;
+	lfiptr at;
+
+	assert_int_equal(lfi_box_mapany(box, large, RX, ANON, -1, 0), FAILED);
+	assert_error(LFI_ERR_LIMIT);
+	at = map(box, large);
+	assert_int_equal(lfi_box_mprotect(box, at, large, RX), -1);
+	assert_error(LFI_ERR_LIMIT);
+	assert_done(lfi_box_copyto(box, at, "x", 1));
+	lfi_box_free(box);
+	lfi_free(engine);
+}
+
+static void
+handles_that_are_null_are_errors(void **state)
+{
+	struct LFIBoxInfo info;
+	struct LFIFault fault;
+	char byte;
+
+	lfi_sys_handler(NULL, NULL);
+	lfi_set_clone_cb(NULL, NULL);
+	lfi_ctx_exit(NULL, 0);
+	lfi_ctx_set_tp(NULL, 0);
+	lfi_box_unregister_cb(NULL, &byte);
+	lfi_error_get(NULL);
+	assert_null(lfi_ctx_regs(NULL));
+	assert_null(lfi_ctx_data(NULL));
+	assert_null(lfi_ctx_box(NULL));
+	assert_int_equal(lfi_ctx_tp(NULL), 0);
+	assert_false(lfi_box_ptrvalid(NULL, 0, 0));
+#define NULL_IS_AN_ERROR(call, result)                                                                                 \
+	do {                                                                                                           \
+		lfi_error_clear();                                                                                     \
+		assert_true((call) == (result));                                                                       \
+		assert_error(LFI_ERR_INVALID);                                                                         \
+		assert_non_null(strstr(lfi_errmsg(), "NULL"));                                                         \
+	} while (0)
+	NULL_IS_AN_ERROR(lfi_new_sized(NULL, 8, 1), NULL);
+	NULL_IS_AN_ERROR(lfi_box_new(NULL), NULL);
+	NULL_IS_AN_ERROR(lfi_box_info_sized(NULL, &info, sizeof info), -1);
+	NULL_IS_AN_ERROR(lfi_box_mapany(NULL, PAGE, RW, ANON, -1, 0), FAILED);
+	NULL_IS_AN_ERROR(lfi_box_mapat(NULL, 0, PAGE, RW, ANON, -1, 0), FAILED);
+	NULL_IS_AN_ERROR(lfi_box_mprotect(NULL, 0, PAGE, RW), -1);
+	NULL_IS_AN_ERROR(lfi_box_munmap(NULL, 0, PAGE), -1);
+	NULL_IS_AN_ERROR(lfi_box_copyto(NULL, 0, &byte, 1), -1);
+	NULL_IS_AN_ERROR(lfi_box_copyfm(NULL, &byte, 0, 1), -1);
+	NULL_IS_AN_ERROR(lfi_box_copystr(NULL, &byte, 0, 1), -1);
+	NULL_IS_AN_ERROR(lfi_box_ptr(NULL, 0, 1), NULL);
+	NULL_IS_AN_ERROR(lfi_ctx_new(NULL, NULL), NULL);
+	NULL_IS_AN_ERROR(lfi_ctx_run(NULL, 0), -1);
+	NULL_IS_AN_ERROR(lfi_ctx_fault_sized(NULL, &fault, sizeof fault), -1);
+	NULL_IS_AN_ERROR(lfi_box_init_ret(NULL), -1);
+	NULL_IS_AN_ERROR(lfi_box_cbinit(NULL), false);
+	NULL_IS_AN_ERROR(lfi_box_register_cb(NULL, &byte), NULL);
+	NULL_IS_AN_ERROR(lfi_call(NULL, 0, "v()", NULL, NULL), -1);
+}
+
+static void
+structs_of_absurd_sizes_are_refused(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+	struct LFIBox *box = lfi_box_new(engine);
+	struct LFIOptions opts = {.boxsize = 0};
+	struct LFIBoxInfo info;
+
+	assert_null(lfi_new_sized(&opts, (size_t) 1 << 63, 1));
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_box_info_sized(box, &info, (size_t) 1 << 63), -1);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_box_info_sized(box, NULL, sizeof info), -1);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_box_info_sized(box, &info, 0), 0);
+	lfi_box_free(box);
+	lfi_free(engine);
 }
 
 static void
@@ -349,6 +464,10 @@ main(void)
 		cmocka_unit_test(thousands_of_boxes_lie_wall_to_wall),
 		cmocka_unit_test(out_of_memory_is_an_error),
 		cmocka_unit_test(out_of_mappings_is_an_error),
+		cmocka_unit_test(one_sandbox_cannot_take_all_mappings),
+		cmocka_unit_test(code_is_of_bounded_size),
+		cmocka_unit_test(handles_that_are_null_are_errors),
+		cmocka_unit_test(structs_of_absurd_sizes_are_refused),
 		cmocka_unit_test(verbose_engines_log),
 		cmocka_unit_test(contexts_carry_their_data),
 	};

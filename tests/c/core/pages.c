@@ -6,6 +6,9 @@
 
 enum { N = 64 };
 
+/* Of these, neighbours are joined. */
+#define PRIVATE (LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS)
+
 struct Model {
 	int prot[N]; /* -1: unmapped */
 	int flags[N];
@@ -20,7 +23,7 @@ random_below(unsigned n)
 	return (unsigned) (seed >> 33) % n;
 }
 
-/* Runs are in order, not empty, disjoint, joined where they may be, and say what the model says. */
+/* Runs are in order, not empty, disjoint, joined where the kernel does it too, and say what the model says. */
 static void
 check(const struct PageMap *map, const struct Model *model)
 {
@@ -31,7 +34,8 @@ check(const struct PageMap *map, const struct Model *model)
 		if (i == 0)
 			continue;
 		assert_true(map->runs[i - 1].end <= map->runs[i].start);
-		if (map->runs[i - 1].end == map->runs[i].start && !(map->runs[i].prot & LFI_PROT_EXEC))
+		if (map->runs[i - 1].end == map->runs[i].start && !(map->runs[i].prot & LFI_PROT_EXEC) &&
+		    map->runs[i].flags == PRIVATE)
 			assert_true(map->runs[i - 1].prot != map->runs[i].prot || map->runs[i - 1].flags != map->runs[i].flags);
 	}
 	for (uint64_t page = 0; page < N; page++) {
@@ -59,7 +63,7 @@ random_operations_agree_with_an_array_of_pages(void **state)
 			model.prot[i] = -1;
 		for (int op = 0; op < 200; op++) {
 			unsigned start = random_below(N), end = start + 1 + random_below(N - start);
-			int prot = (int) random_below(4), flags = (int) random_below(2) + 1;
+			int prot = (int) random_below(4), flags = random_below(2) ? PRIVATE : LFI_MAP_SHARED;
 			bool full = true, empty = true;
 
 			for (unsigned i = start; i < end; i++) {
@@ -89,7 +93,7 @@ random_operations_agree_with_an_array_of_pages(void **state)
 }
 
 static void
-regions_are_never_joined(void **state)
+what_the_kernel_keeps_apart_is_never_joined(void **state)
 {
 	struct PageMap map = {NULL, 0, 0};
 
@@ -97,6 +101,11 @@ regions_are_never_joined(void **state)
 	pages_set(&map, 0, 4, RX, 1);
 	pages_reserve(&map);
 	pages_set(&map, 4, 8, RX, 1);
+	assert_int_equal(map.count, 2);
+	/* A file's pages: of which file, and which pages, the map does not know. */
+	pages_set(&map, 0, 4, 1, LFI_MAP_PRIVATE);
+	pages_reserve(&map);
+	pages_set(&map, 4, 8, 1, LFI_MAP_PRIVATE);
 	assert_int_equal(map.count, 2);
 	pages_free(&map);
 }
@@ -123,7 +132,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_operations_agree_with_an_array_of_pages),
-		cmocka_unit_test(regions_are_never_joined),
+		cmocka_unit_test(what_the_kernel_keeps_apart_is_never_joined),
 		cmocka_unit_test(the_highest_place_that_fits_is_found),
 	};
 
