@@ -624,21 +624,13 @@ fail_decode(struct scan *s, size_t pos, const uint8_t *bytes, unsigned size, int
 	return false;
 }
 
-/* Where the bundle of `pos` ends. */
+/* Decodes and checks the instruction at `pos` of the bundle that ends at `edge`. Returns where the next one is. */
 static size_t
-bundle_end(const struct verify *v, size_t pos)
-{
-	return (pos | (v->bundle - 1)) + 1;
-}
-
-/* Decodes and checks the instruction at `pos`. Returns where the next one is. */
-static size_t
-step(struct scan *s, size_t pos)
+step(struct scan *s, size_t pos, size_t edge)
 {
 	struct insn *insn = &s->window[s->count];
 	uint8_t copy[DECODE_WINDOW];
 	const uint8_t *bytes = fetch(s->v, pos, copy);
-	size_t edge = bundle_end(s->v, pos);
 	const char *reason;
 	int rule = decode_x64(bytes, insn, &reason);
 
@@ -658,40 +650,36 @@ step(struct scan *s, size_t pos)
 	return pos + insn->size;
 }
 
-/* At a bundle's edge, which no group crosses. */
+/* No group and no instruction crosses the edge. */
 static void
-next_bundle(struct scan *s)
+scan_bundle(struct scan *s, size_t pos, size_t edge)
 {
-	if (s->rsp_open)
+	s->count = 0;
+	s->taken = 0;
+	for (; pos < edge && !s->v->stop; s->v->report.instructions++)
+		pos = step(s, pos, edge);
+	if (s->rsp_open && !s->v->stop)
 		fail(s, &s->window[s->count - 1], LFI_RULE_STACK,
 		    "the group that sets the stack pointer leaves its bundle");
 	s->rsp_open = false;
-	s->count = 0;
-	s->taken = 0;
 }
 
 static void
-check_end(struct scan *s, size_t end)
+check_end(struct scan *s)
 {
 	if (s->drift && !s->v->stop)
-		violation(
-		    s->v, end, 0, LFI_RULE_DRIFT, "", "the stack pointer's move is not confirmed at the region's end");
+		violation(s->v, s->v->size, 0, LFI_RULE_DRIFT, "",
+		    "the stack pointer's move is not confirmed at the region's end");
 }
 
 void
 arch_scan(struct verify *v)
 {
 	struct scan s = {.v = v};
-	size_t pos = 0;
 
-	while (pos < v->size && !v->stop) {
-		if ((pos & (v->bundle - 1)) == 0)
-			next_bundle(&s);
-		pos = step(&s, pos);
-		v->report.instructions++;
-	}
-	next_bundle(&s);
-	check_end(&s, pos);
+	for (size_t pos = 0; pos < v->size && !v->stop; pos += v->bundle)
+		scan_bundle(&s, pos, pos + v->bundle);
+	check_end(&s);
 	if (s.code & LFI_CODE_AVX)
 		s.cpu |= (uint64_t) 1 << LFI_CPU_AVX;
 	v->report.code = s.code;
@@ -708,7 +696,7 @@ arch_bad_branches(struct verify *v)
 	const char *reason;
 
 	for (size_t pos = 0; pos < v->size && !v->stop;) {
-		size_t edge = bundle_end(v, pos);
+		size_t edge = (pos | (v->bundle - 1)) + 1;
 		bool good = decode_x64(fetch(v, pos, copy), insn, &reason) == LFI_RULE_NONE;
 		uint64_t target;
 

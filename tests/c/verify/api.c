@@ -268,6 +268,10 @@ violations_stop_at_the_limit_or_when_the_callback_says_so(void **state)
 	assert_int_equal(report.violations, 64);
 	assert_int_equal(lfi_verify(&options, rets, 64, 0, scratch, 16, count_violation, &count, &report), 1);
 	assert_int_equal(count, 3);
+	memcpy(rets, "\x89\xec\x06", 3); /* movl %ebp, %esp and no instruction: only the first is told */
+	count = 2;
+	assert_int_equal(lfi_verify(&options, rets, 64, 0, scratch, 16, count_violation, &count, &report), 1);
+	assert_int_equal(count, 3);
 	options.max_violations = 0;
 	assert_int_equal(lfi_verify(&options, rets, 64, 0, scratch, 16, NULL, NULL, &report), 1);
 	assert_int_equal(report.violations, 1);
