@@ -303,7 +303,7 @@ freeing_a_process_ends_the_threads_that_it_made(void **state)
 	struct Library library;
 
 	open_library(&library);
-	assert_int_equal(call_int(&library, "start_loops", "i(i)", 3, 0), 3);
+	assert_int_equal(call_int(&library, "start_threads", "i(ii)", 3, 0), 3);
 	close_library(&library);
 }
 
@@ -314,7 +314,7 @@ a_process_has_a_bounded_number_of_threads(void **state)
 	int started;
 
 	open_library(&library);
-	started = call_int(&library, "start_loops", "i(i)", 1000, 0);
+	started = call_int(&library, "start_threads", "i(ii)", 1000, 1);
 	assert_in_range(started, 100, 256);
 	close_library(&library);
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int calls;
 static __thread int own;
@@ -13,7 +14,7 @@ int count_calls(void);
 int count_own(void);
 char *reversed(const char *text);
 int use_errno(int value);
-int start_loops(int count);
+int start_threads(int count, int sleeping);
 
 int
 add(int a, int b)
@@ -62,14 +63,22 @@ loop(void *arg)
 	return arg;
 }
 
+static void *
+doze(void *arg)
+{
+	for (;;)
+		sleep(1000);
+	return arg;
+}
+
 /* How many of `count` threads that never end could be started. */
 int
-start_loops(int count)
+start_threads(int count, int sleeping)
 {
 	pthread_t thread;
 	int started = 0;
 
-	while (started < count && pthread_create(&thread, NULL, loop, NULL) == 0)
+	while (started < count && pthread_create(&thread, NULL, sleeping ? doze : loop, NULL) == 0)
 		started++;
 	return started;
 }
