@@ -11,6 +11,10 @@
  *   `_free(NULL)` does nothing.
  * - Threads: engines and boxes may be used from any thread; a context by one
  *   thread at a time.
+ * - Signals: sandboxed code runs on a stack that it controls, so every signal
+ *   handler of the host must be installed with SA_ONSTACK. The library does so
+ *   for those that are there before the first engine, and gives each thread
+ *   that enters a sandbox an alternate stack; see docs/signals.md.
  * - Addresses: an lfiptr is an address in a sandbox as sandboxed code sees it.
  *   Those that come from a sandbox are hostile: what takes one checks it.
  */
@@ -184,7 +188,10 @@ lfi_box_info(struct LFIBox *box)
  * @param flags LFI_MAP_PRIVATE or LFI_MAP_SHARED, with LFI_MAP_ANONYMOUS or a file; never LFI_MAP_FIXED
  * @param fd    host descriptor, or -1
  * @param off   bytes into the file, a multiple of the page size
- * @return the address, or (lfiptr) -1: LFI_ERR_INVALID, LFI_ERR_NOMEM, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_OS
+ * A box has at most 8192 runs of pages that are alike, and a region of code 256 MiB: more is LFI_ERR_LIMIT. While another
+ * thread executes in a box of a single_thread engine, it is LFI_ERR_BUSY.
+ *
+ * @return the address, or (lfiptr) -1: LFI_ERR_INVALID, LFI_ERR_NOMEM, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY, LFI_ERR_LIMIT, LFI_ERR_OS
  */
 LFI_API lfiptr lfi_box_mapany(struct LFIBox *box, size_t size, int prot, int flags, int fd, off_t off);
 
@@ -199,7 +206,7 @@ LFI_API lfiptr lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int p
  * a region loses that protection as a whole or not at all. What is zero from the last instruction to the region's
  * end is no code: it becomes trap instructions.
  *
- * @return 0, or -1: LFI_ERR_INVALID, LFI_ERR_RANGE, LFI_ERR_UNMAPPED, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY, LFI_ERR_OS.
+ * @return 0, or -1: LFI_ERR_INVALID, LFI_ERR_RANGE, LFI_ERR_UNMAPPED, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY, LFI_ERR_LIMIT, LFI_ERR_OS.
  *         On error the pages are as before.
  */
 LFI_API int lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot);
@@ -257,7 +264,7 @@ LFI_API void lfi_ctx_exit(struct LFIContext *ctx, int code);
 
 /** How sandboxed code trapped. */
 struct LFIFault {
-	int signal;          /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP */
+	int signal;          /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP; SIGSYS: a call of the runtime that nothing serves */
 	int code;            /**< si_code */
 	lfiptr address;      /**< of the access, when there was one; else 0 */
 	lfiptr pc;           /**< of the instruction */
@@ -330,11 +337,16 @@ LFI_API bool lfi_box_cbinit(struct LFIBox *box);
  * Let sandboxed code call `fn`, a host function of any C type whose arguments and result are integers, pointers, floats and doubles.
  * Its arguments are hostile. Registering one function twice gives the same address.
  *
+ * The type of `fn` is not known here, so the sandbox gets all of rax and the low half of xmm0 as `fn` leaves them: of a function
+ * that returns void or a float, whatever it had in rax last, maybe a pointer of the host's; of one that returns int,
+ * the upper half of rax too; of one without a floating-point result, the low half of xmm0. All other registers are
+ * cleared. Where the sandbox must not learn such values, let `fn` return uint64_t, widened in `fn` itself.
+ *
  * @return its address for sandboxed code, or NULL: LFI_ERR_INVALID (no lfi_box_cbinit), LFI_ERR_LIMIT (no entry free)
  */
 LFI_API void *lfi_box_register_cb(struct LFIBox *box, void *fn);
 
-/** Take the function back; a later call from the sandbox ends the run with LFI_ERR_FAULT. */
+/** Take the function back; a later call from the sandbox ends the run with LFI_ERR_FAULT. Calls that are in it go on. */
 LFI_API void lfi_box_unregister_cb(struct LFIBox *box, void *fn);
 
 /** In a callback: the context that made the call; NULL outside. */

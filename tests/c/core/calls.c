@@ -689,6 +689,41 @@ a_single_thread_box_has_one_thread_at_a_time(void **state)
 	drop(&f);
 }
 
+static void *
+map_over_the_stack(void *arg)
+{
+	bool failed = lfi_box_mapat(busy->box, busy->stack - PAGE, PAGE, RW, LFI_MAP_FIXED | ANON, -1, 0) == FAILED;
+
+	return (void *) (intptr_t) (failed ? lfi_errno() : LFI_OK);
+}
+
+static int
+callback_while_another_thread_maps(int x)
+{
+	pthread_t thread;
+	void *error;
+
+	pthread_create(&thread, NULL, map_over_the_stack, NULL);
+	pthread_join(thread, &error);
+	/* This thread may, for nothing executes now. */
+	if (lfi_box_mapany(busy->box, PAGE, RW, ANON, -1, 0) == FAILED)
+		return -1;
+	return (int) (intptr_t) error;
+}
+
+static void
+a_single_thread_box_is_not_mapped_over_while_it_executes(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.single_thread = true, .no_verify = true});
+	lfiptr p = LOAD(f.box, code_apply);
+	void *cb = lfi_box_register_cb(f.box, callback_while_another_thread_maps);
+
+	busy = &f;
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), cb, 0), LFI_ERR_BUSY);
+	assert_ptr_equal(map_over_the_stack(NULL), (void *) LFI_OK);
+	drop(&f);
+}
+
 static int
 callback_that_frees(int x)
 {
@@ -981,6 +1016,7 @@ main(void)
 		cmocka_unit_test(threads_may_take_turns_in_a_context),
 		cmocka_unit_test(threads_that_crowd_a_context_get_in_one_by_one_or_not_at_all),
 		cmocka_unit_test(a_single_thread_box_has_one_thread_at_a_time),
+		cmocka_unit_test(a_single_thread_box_is_not_mapped_over_while_it_executes),
 		cmocka_unit_test(what_is_entered_is_not_freed),
 		cmocka_unit_test(a_run_ends_when_a_handler_says_so),
 		cmocka_unit_test(an_exit_in_a_call_without_a_run_ends_the_call),

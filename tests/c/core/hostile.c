@@ -4,12 +4,17 @@
  */
 #include "core_test.h"
 
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
 #include "box.h"
 
 #define SECRET 0x5ec2e75ec2e75ec2
 
 /* Sandboxed functions; they end where the next begins. */
-extern const uint8_t fn_syscall[], fn_call_then_jump[], fn_fcw[], fn_high[], fn_end[];
+extern const uint8_t fn_syscall[], fn_call_then_jump[], fn_seven[], fn_fcw[], fn_high[], fn_end[];
 __asm__(".pushsection .text\n"
 	".bundle_align_mode 5\n"
 	".balign 32\n"
@@ -37,6 +42,10 @@ __asm__(".pushsection .text\n"
 	"	andl $-32, %ebx; addq %r14, %rbx; jmpq *%rbx\n"
 	"	.bundle_unlock\n"
 	"	.balign 32\n"
+	/* int (void): 7 */
+	"fn_seven:\n"
+	"	movl $7, %eax\n"
+	"	sandboxed_return\n"
 	/* int (void): the x87 control word */
 	"fn_fcw:\n"
 	"	pushq $0\n"
@@ -123,7 +132,7 @@ static void
 upper_halves_of_a_callbacks_result_stay_out(void **state)
 {
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
-	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_fcw), high = LOAD_FN(f.box, fn_high, fn_end);
+	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_seven), high = LOAD_FN(f.box, fn_high, fn_end);
 	void *cb = lfi_box_register_cb(f.box, (void *) returns_a_vector);
 
 	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int64_t, (void *, lfiptr), cb, high), 0);
@@ -144,7 +153,7 @@ static void
 the_first_x87_code_starts_with_the_default_control_word(void **state)
 {
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
-	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_fcw);
+	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_seven);
 	void *cb = lfi_box_register_cb(f.box, (void *) loads_x87_code);
 	uint8_t page[PAGE];
 
@@ -159,6 +168,127 @@ the_first_x87_code_starts_with_the_default_control_word(void **state)
 	drop(&f);
 }
 
+/* ---- A signal at every instruction of the way in and out ---- */
+
+extern const char arch_enter_text[] __asm__("arch_enter"), arch_trampoline_text[] __asm__("arch_trampoline");
+
+static struct Fixture stepped;
+static lfiptr seven;
+static int wrong, entered, refused;
+
+/* Makes a call of its own: it works, or is refused. Then the tracer wants to know. */
+static void
+on_signal(int sig)
+{
+	int result = LFI_INVOKE(stepped.box, &stepped.ctx, seven, int, (void));
+
+	if (result == 7 && lfi_errno() == LFI_OK)
+		entered++;
+	else if (result == 0 && lfi_errno() == LFI_ERR_BUSY)
+		refused++;
+	else
+		wrong++;
+	__asm__ volatile("int3");
+}
+
+static int
+eleven(void)
+{
+	return 11;
+}
+
+/* A call with a callback and a system call in it, after a trap. The number of things that went wrong. */
+static int
+traced_child(void)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+	lfiptr first, then;
+	void *cb;
+	int result;
+
+	stepped = fixture((struct LFIOptions) {.boxsize = 0});
+	first = LOAD_FN(stepped.box, fn_call_then_jump, fn_seven);
+	then = LOAD_FN(stepped.box, fn_syscall, fn_call_then_jump);
+	seven = LOAD_FN(stepped.box, fn_seven, fn_fcw);
+	/* So that there is x87 state to save. */
+	LOAD_FN(stepped.box, fn_fcw, fn_high);
+	lfi_sys_handler(stepped.engine, answering);
+	cb = lfi_box_register_cb(stepped.box, (void *) eleven);
+	/* The thread's first call is another matter. */
+	wrong += LFI_INVOKE(stepped.box, &stepped.ctx, seven, int, (void)) != 7;
+	sigaction(SIGUSR1, &action, NULL);
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		return 100;
+	__asm__ volatile("int3" : : "a"(stepped.box->base), "c"(stepped.engine->stubs.code));
+	result = LFI_INVOKE(stepped.box, &stepped.ctx, first, int, (void *, lfiptr), cb, then);
+	wrong += result != 42 || lfi_errno() != LFI_OK;
+	wrong += lfi_ctx_regs(stepped.ctx)->rsp != stepped.stack || entered < 100 || refused < 100;
+	return wrong;
+}
+
+/* Wait for a trap. False when the child has ended instead. */
+static bool
+trapped(pid_t pid, int *status)
+{
+	return waitpid(pid, status, 0) == pid && WIFSTOPPED(*status) && WSTOPSIG(*status) == SIGTRAP;
+}
+
+static bool
+step(pid_t pid, struct user_regs_struct *regs, int *status)
+{
+	return ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0 && trapped(pid, status) &&
+	    ptrace(PTRACE_GETREGS, pid, NULL, regs) == 0;
+}
+
+/* Send the signal here, and come back to where the thread was. */
+static bool
+interrupt_here(pid_t pid, const struct user_regs_struct *here, int *status)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_CONT, pid, NULL, (void *) (uintptr_t) SIGUSR1) < 0 || !trapped(pid, status))
+		return false;
+	do {
+		if (!step(pid, &regs, status))
+			return false;
+	} while (regs.rip != here->rip || regs.rsp != here->rsp);
+	return true;
+}
+
+static void
+signals_may_come_at_every_instruction(void **state)
+{
+	struct user_regs_struct regs;
+	uint64_t base, stubs;
+	int status = 0, sent = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(traced_child());
+	if (!trapped(pid, &status)) {
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 100);
+		print_message("skipped: ptrace(2) is forbidden here\n");
+		return;
+	}
+	assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &regs), 0);
+	base = regs.rax;
+	stubs = regs.rcx;
+	while (step(pid, &regs, &status)) {
+		if (regs.rip - base >= BOX_SIZE && regs.rip - stubs >= PAGE &&
+		    regs.rip - (uint64_t) arch_enter_text >= (uint64_t) (arch_trampoline_text - arch_enter_text))
+			continue;
+		sent++;
+		if (!interrupt_here(pid, &regs, &status))
+			break;
+	}
+	if (!WIFEXITED(status))
+		kill(pid, SIGKILL);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_true(sent > 300);
+}
+
 int
 main(void)
 {
@@ -167,6 +297,7 @@ main(void)
 		cmocka_unit_test(calls_that_make_system_calls_do_not_eat_the_stack),
 		cmocka_unit_test(upper_halves_of_a_callbacks_result_stay_out),
 		cmocka_unit_test(the_first_x87_code_starts_with_the_default_control_word),
+		cmocka_unit_test(signals_may_come_at_every_instruction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
