@@ -649,6 +649,80 @@ a_file_that_grows_beyond_the_hosts_limit_does_not_end_the_host(struct Fixture *f
 	assert_int_equal(status, 0);
 }
 
+struct Reader {
+	struct LFILinuxThread *thread;
+	uint64_t fd;
+	lfiptr buffer;
+	size_t got;
+};
+
+static void *
+read_all(void *arg)
+{
+	struct Reader *reader = arg;
+	int64_t result;
+
+	while ((result = sys_read(reader->thread, (const uint64_t[6]){reader->fd, reader->buffer, PAGE})) > 0)
+		reader->got += (size_t) result;
+	return NULL;
+}
+
+static void
+a_pipe_waits_unless_the_program_set_it_not_to(struct Fixture *f)
+{
+	const struct iovec spans[3] = {{(void *) (uintptr_t) f->memory, 10 * PAGE}, {(void *) (uintptr_t) f->memory, 0},
+	    {(void *) (uintptr_t) f->memory, 12 * PAGE + 5}};
+	lfiptr out = put(f, NULL, 2 * sizeof(int)), vector = put(f, spans, sizeof spans);
+	struct Reader reader = {.thread = thread_make(f->proc), .buffer = f->memory + 15 * PAGE};
+	pthread_t host;
+	int fds[2];
+
+	assert_int_equal(CALL(f, sys_pipe, out), 0);
+	get(f, fds, out, sizeof fds);
+	assert_int_equal(CALL(f, sys_fcntl, (uint64_t) fds[0], F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(CALL(f, sys_fcntl, (uint64_t) fds[0], F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(CALL(f, sys_fcntl, (uint64_t) fds[0], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	assert_int_equal(CALL(f, sys_read, (uint64_t) fds[0], f->memory, 1), -EAGAIN);
+	assert_int_equal(CALL(f, sys_fcntl, (uint64_t) fds[0], F_SETFL, 0), 0);
+	assert_int_equal(CALL(f, sys_read, (uint64_t) fds[0], f->memory, 0), 0);
+	/* More than a pipe holds: written as a whole, in order, while somebody reads. */
+	reader.fd = (uint64_t) fds[0];
+	assert_int_equal(pthread_create(&host, NULL, read_all, &reader), 0);
+	assert_int_equal(CALL(f, sys_writev, (uint64_t) fds[1], vector, 3), 22 * PAGE + 5);
+	assert_int_equal(CALL(f, sys_close, (uint64_t) fds[1]), 0);
+	pthread_join(host, NULL);
+	assert_int_equal(reader.got, 22 * PAGE + 5);
+}
+
+static void
+the_owner_of_a_lock_is_not_told(struct Fixture *f)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET}, told;
+	uint64_t fd = (uint64_t) CALL(f, sys_open, str(f, "/data/file"), O_RDWR, 0);
+	lfiptr at = put(f, &lock, sizeof lock);
+	int go[2], status;
+	char byte = 0;
+	pid_t child;
+
+	assert_int_equal(pipe(go), 0);
+	child = fork();
+	if (child == 0) {
+		if (CALL(f, sys_fcntl, fd, F_SETLK, at) != 0 || write(go[1], &byte, 1) != 1)
+			_exit(1);
+		pause();
+	}
+	assert_int_equal(read(go[0], &byte, 1), 1);
+	assert_int_equal(CALL(f, sys_fcntl, fd, F_SETLK, at), -EAGAIN);
+	assert_int_equal(CALL(f, sys_fcntl, fd, F_GETLK, at), 0);
+	get(f, &told, at, sizeof told);
+	assert_int_equal(told.l_type, F_WRLCK);
+	assert_int_equal(told.l_pid, -1);
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+	close(go[0]);
+	close(go[1]);
+}
+
 int
 main(void)
 {
@@ -674,6 +748,8 @@ main(void)
 	    TEST(signals_end_the_process_only_by_default, NULL, NULL),
 	    TEST(limits_are_told_and_not_changed, NULL, NULL),
 	    TEST(only_threads_can_be_cloned, NULL, NULL),
+	    TEST(a_pipe_waits_unless_the_program_set_it_not_to, NULL, NULL),
+	    TEST(the_owner_of_a_lock_is_not_told, one_map, NULL),
 	    TEST(a_file_that_grows_beyond_the_hosts_limit_does_not_end_the_host, one_map, NULL),
 	    cmocka_unit_test(numbers_without_a_row_are_unknown),
 	};
