@@ -58,6 +58,7 @@ a_region_must_be_whole_bundles_in_the_sandbox(void **state)
 
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		assert_int_equal(rule_of(NULL, nops, rows[i].size, rows[i].offset, sizeof scratch), rows[i].rule);
+	assert_int_equal(rule_of(NULL, nops, ((size_t) 1 << 32) + 32, 0, SIZE_MAX), LFI_RULE_ARGUMENT);
 }
 
 static void
@@ -219,21 +220,24 @@ static void
 each_branch_to_a_bad_place_is_named(void **state)
 {
 	struct LFIVerifyOptions options = {.struct_size = sizeof options, .max_violations = 100};
-	static const uint8_t bad[] = {
-	    0xb8, 0x90, 0x90, 0x90, 0x90, 0xeb, 0xfa, 0xeb, 0xf7, 0x74, 0xf7, 0xe8, 0xf2, 0xff, 0xff, 0xff};
 	struct LFIVerifyReport report = {.struct_size = sizeof report};
 	char offsets[200] = "";
-	uint8_t code[64];
+	uint8_t code[96];
 
 	memset(code, 0x90, sizeof code);
-	memcpy(code, bad, sizeof bad);
-	code[31] = 0x06; /* not an instruction; the walk goes on in the next bundle */
-	memcpy(code + 32, "\xeb\xdf", 2);
-	assert_int_equal(lfi_verify(&options, code, 64, 0, scratch, 16, append_offset, offsets, &report), 1);
-	assert_string_equal(offsets, " 31 5 9 11 32");
-	assert_int_equal(report.violations, 5);
+	code[0] = 0xb8;                                  /* movl $0x90909090, %eax: 1 to 4 are bad places */
+	memcpy(code + 5, "\xeb\xfa\xeb\xf7\x74\xf7", 6); /* jmp 1; jmp 0; je 2 */
+	memcpy(code + 11, "\xe8\xf2\xff\xff\xff", 5);    /* call 2 */
+	memcpy(code + 16, "\xb0\xef", 2);                /* movb $-17, %al: no branch */
+	memcpy(code + 24, "\x06\xeb\xe6", 3);            /* not an instruction, so its bundle is left */
+	memcpy(code + 32, "\xeb\xdf", 2);                /* jmp 1 */
+	code[61] = 0xb8;                                 /* over the bundle's edge */
+	memcpy(code + 64, "\xeb\xbf", 2);                /* jmp 1 */
+	assert_int_equal(lfi_verify(&options, code, 96, 0, scratch, 32, append_offset, offsets, &report), 1);
+	assert_string_equal(offsets, " 24 61 5 9 11 32 64");
+	assert_int_equal(report.violations, 7);
 	options.max_violations = 3;
-	assert_int_equal(lfi_verify(&options, code, 64, 0, scratch, 16, NULL, NULL, &report), 1);
+	assert_int_equal(lfi_verify(&options, code, 96, 0, scratch, 32, NULL, NULL, &report), 1);
 	assert_int_equal(report.violations, 3);
 }
 
@@ -247,6 +251,25 @@ a_shorter_report_is_not_overrun(void **state)
 	assert_int_equal(lfi_verify(NULL, nops, 64, 0, scratch, 16, NULL, NULL, &report), 0);
 	assert_int_equal(report.cpu, 0);
 	assert_int_equal(report.instructions, 0x5555555555555555);
+	report.struct_size = sizeof report.struct_size - 1;
+	report.cpu = 0x55;
+	assert_int_equal(lfi_verify(NULL, nops, 64, 0, scratch, 16, NULL, NULL, &report), 0);
+	assert_int_equal(report.struct_size, sizeof report.struct_size - 1);
+	assert_int_equal(report.cpu, 0x55);
+}
+
+static void
+a_longer_report_is_zero_where_it_is_not_known(void **state)
+{
+	struct {
+		struct LFIVerifyReport report;
+		uint64_t newer[2];
+	} grown = {.report = {.struct_size = sizeof grown.report + 8}, .newer = {1, 2}};
+
+	assert_int_equal(lfi_verify(NULL, nops, 64, 0, scratch, 16, NULL, NULL, &grown.report), 0);
+	assert_int_equal(grown.report.instructions, 64);
+	assert_int_equal(grown.newer[0], 0);
+	assert_int_equal(grown.newer[1], 2);
 }
 
 static bool
@@ -385,6 +408,7 @@ the_verdict_does_not_depend_on_what_the_scratch_held(void **state)
 	assert_int_equal(rule_of(NULL, code, 32, 0, sizeof scratch), LFI_RULE_DIRECT);
 	memset(scratch, 0xff, sizeof scratch);
 	assert_int_equal(rule_of(NULL, nops, 64, 0, sizeof scratch), LFI_RULE_NONE);
+	assert_true(scratch[2] == UINT64_MAX); /* not its own */
 }
 
 int
@@ -399,6 +423,7 @@ main(void)
 	    cmocka_unit_test(nothing_above_the_sandbox_is_reached),
 	    cmocka_unit_test(each_branch_to_a_bad_place_is_named),
 	    cmocka_unit_test(a_shorter_report_is_not_overrun),
+	    cmocka_unit_test(a_longer_report_is_zero_where_it_is_not_known),
 	    cmocka_unit_test(violations_stop_at_the_limit_or_when_the_callback_says_so),
 	    cmocka_unit_test(a_message_names_the_instruction_and_the_reason),
 	    cmocka_unit_test(names_of_rules_and_features_are_never_null),
