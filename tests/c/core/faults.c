@@ -546,6 +546,45 @@ signal_stacks_go_with_their_threads(void **state)
 	drop(&shared);
 }
 
+static pthread_key_t late_key;
+static int late_error;
+
+/* Runs after the library's own destructor: its key is the younger one. */
+static void
+call_late(void *arg)
+{
+	struct LFIContext *ctx = lfi_ctx_new(shared.box, NULL);
+
+	lfi_ctx_regs(ctx)->sp = shared.stack;
+	LFI_INVOKE(shared.box, &ctx, shared_code[0], int, (lfiptr), hole(shared.box));
+	late_error = lfi_errno();
+	lfi_ctx_free(ctx);
+}
+
+static void *
+thread_with_a_destructor(void *arg)
+{
+	call_late(NULL);
+	pthread_key_create(&late_key, call_late);
+	pthread_setspecific(late_key, &late_key);
+	late_error = LFI_OK;
+	return NULL;
+}
+
+static void
+destructors_of_a_thread_may_call(void **state)
+{
+	pthread_t thread;
+
+	shared = fixture((struct LFIOptions) {.boxsize = 0});
+	shared_code[0] = LOAD(shared.box, code_load);
+	pthread_create(&thread, NULL, thread_with_a_destructor, NULL);
+	pthread_join(thread, NULL);
+	assert_int_equal(late_error, LFI_ERR_FAULT);
+	pthread_key_delete(late_key);
+	drop(&shared);
+}
+
 int
 main(void)
 {
@@ -563,6 +602,7 @@ main(void)
 		cmocka_unit_test(signals_sent_to_a_thread_in_the_sandbox_are_not_faults),
 		cmocka_unit_test(a_signal_handler_cannot_enter_what_it_interrupted),
 		cmocka_unit_test(signal_stacks_go_with_their_threads),
+		cmocka_unit_test(destructors_of_a_thread_may_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

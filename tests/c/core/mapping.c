@@ -2,10 +2,16 @@
 /* Mappings of a box: what is accepted, what code may come from, regions as a whole, copies. */
 #include "core_test.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "box.h"
 #include "os/os.h"
@@ -654,6 +660,69 @@ code_with_new_registers_waits_for_who_executes(void **state)
 	drop(&f);
 }
 
+/* A filter under which membarrier(2) fails, as a host may install once all is set up. */
+static bool
+forbid_barriers(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {.len = sizeof code / sizeof code[0], .filter = code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+static struct Fixture unfenced;
+static lfiptr unfenced_code;
+
+static void *
+call_from_another_thread(void *arg)
+{
+	LFI_INVOKE(unfenced.box, &unfenced.ctx, unfenced_code, int, (int, int), 1, 2);
+	return (void *) (intptr_t) lfi_errno();
+}
+
+static int
+without_barriers(void)
+{
+	pthread_t thread;
+	void *error;
+
+	unfenced = fixture((struct LFIOptions) {.boxsize = 0});
+	unfenced_code = LOAD(unfenced.box, code_add);
+	if (LFI_INVOKE(unfenced.box, &unfenced.ctx, unfenced_code, int, (int, int), 1, 2) != 3)
+		return 1;
+	if (!forbid_barriers())
+		return 100;
+	if (lfi_box_munmap(unfenced.box, unfenced_code, PAGE) != -1 || lfi_errno() != LFI_ERR_BUSY)
+		return 2;
+	pthread_create(&thread, NULL, call_from_another_thread, NULL);
+	pthread_join(thread, &error);
+	if ((intptr_t) error != LFI_ERR_OS)
+		return 3;
+	/* What needs none goes on. */
+	return LFI_INVOKE(unfenced.box, &unfenced.ctx, unfenced_code, int, (int, int), 1, 2) == 3 ? 0 : 4;
+}
+
+static void
+without_barriers_code_stays_and_contexts_too(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(without_barriers());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 100)
+		print_message("skipped: no seccomp(2) here\n");
+	else
+		assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void
 a_processor_feature_that_is_absent_is_named(void **state)
 {
@@ -854,6 +923,7 @@ main(void)
 		cmocka_unit_test(nobody_goes_in_while_the_gate_is_closed),
 		cmocka_unit_test(what_code_does_is_known_before_it_runs),
 		cmocka_unit_test(code_with_new_registers_waits_for_who_executes),
+		cmocka_unit_test(without_barriers_code_stays_and_contexts_too),
 		cmocka_unit_test(a_processor_feature_that_is_absent_is_named),
 		cmocka_unit_test(a_single_thread_engine_has_no_shared_mappings),
 		cmocka_unit_test(copies_of_every_size_stop_at_what_is_not_there),
