@@ -548,16 +548,20 @@ signal_stacks_go_with_their_threads(void **state)
 
 static pthread_key_t late_key;
 static int late_error;
+static bool late_stack; /* whether its handlers ran on a stack of the host's */
 
 /* Runs after the library's own destructor: its key is the younger one. */
 static void
 call_late(void *arg)
 {
 	struct LFIContext *ctx = lfi_ctx_new(shared.box, NULL);
+	stack_t now;
 
 	lfi_ctx_regs(ctx)->sp = shared.stack;
 	LFI_INVOKE(shared.box, &ctx, shared_code[0], int, (lfiptr), hole(shared.box));
 	late_error = lfi_errno();
+	sigaltstack(NULL, &now);
+	late_stack = !(now.ss_flags & SS_DISABLE);
 	lfi_ctx_free(ctx);
 }
 
@@ -568,6 +572,7 @@ thread_with_a_destructor(void *arg)
 	pthread_key_create(&late_key, call_late);
 	pthread_setspecific(late_key, &late_key);
 	late_error = LFI_OK;
+	late_stack = false;
 	return NULL;
 }
 
@@ -581,6 +586,7 @@ destructors_of_a_thread_may_call(void **state)
 	pthread_create(&thread, NULL, thread_with_a_destructor, NULL);
 	pthread_join(thread, NULL);
 	assert_int_equal(late_error, LFI_ERR_FAULT);
+	assert_true(late_stack);
 	pthread_key_delete(late_key);
 	drop(&shared);
 }
