@@ -10,6 +10,7 @@
  */
 #include "box.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,21 @@ _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")
 
 /* ---- Making and freeing ---- */
 
+static_assert(sizeof(struct LFIContext) <= 4096, "a context has a page");
+
+/* In a page of its own, anywhere: sandboxed code can read r15, and is not to learn where the host's heap is. */
+static struct LFIContext *
+take_page(struct LFIBox *box)
+{
+	void *page;
+	int err = os_random_page(box->engine->opts.pagesize, &page);
+
+	if (!err)
+		return page;
+	error_set_os(LFI_ERR_NOMEM, err, "no memory for a context");
+	return NULL;
+}
+
 struct LFIContext *
 lfi_ctx_new(struct LFIBox *box, void *user)
 {
@@ -32,11 +48,9 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 		error_null("box");
 		return NULL;
 	}
-	ctx = calloc(1, sizeof *ctx);
-	if (!ctx) {
-		error_set(LFI_ERR_NOMEM, "no memory for a context");
+	ctx = take_page(box);
+	if (!ctx)
 		return NULL;
-	}
 	ctx->self = ctx;
 	ctx->box = box;
 	ctx->user = user;
@@ -68,7 +82,7 @@ lfi_ctx_free(struct LFIContext *ctx)
 	if (ctx->next)
 		ctx->next->link = ctx->link;
 	pthread_mutex_unlock(&ctx->box->lock);
-	free(ctx);
+	os_release(ctx, ctx->box->engine->opts.pagesize);
 }
 
 struct LFIRegs *

@@ -14,7 +14,7 @@
 #define SECRET 0x5ec2e75ec2e75ec2
 
 /* Sandboxed functions; they end where the next begins. */
-extern const uint8_t fn_syscall[], fn_call_then_jump[], fn_seven[], fn_fcw[], fn_high[], fn_end[];
+extern const uint8_t fn_syscall[], fn_call_then_jump[], fn_context[], fn_seven[], fn_fcw[], fn_high[], fn_end[];
 __asm__(".pushsection .text\n"
 	".bundle_align_mode 5\n"
 	".balign 32\n"
@@ -42,6 +42,10 @@ __asm__(".pushsection .text\n"
 	"	andl $-32, %ebx; addq %r14, %rbx; jmpq *%rbx\n"
 	"	.bundle_unlock\n"
 	"	.balign 32\n"
+	/* uint64_t (void): where the context is */
+	"fn_context:\n"
+	"	movq %r15, %rax\n"
+	"	sandboxed_return\n"
 	/* int (void): 7 */
 	"fn_seven:\n"
 	"	movl $7, %eax\n"
@@ -132,7 +136,7 @@ static void
 upper_halves_of_a_callbacks_result_stay_out(void **state)
 {
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
-	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_seven), high = LOAD_FN(f.box, fn_high, fn_end);
+	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_context), high = LOAD_FN(f.box, fn_high, fn_end);
 	void *cb = lfi_box_register_cb(f.box, (void *) returns_a_vector);
 
 	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int64_t, (void *, lfiptr), cb, high), 0);
@@ -153,7 +157,7 @@ static void
 the_first_x87_code_starts_with_the_default_control_word(void **state)
 {
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
-	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_seven);
+	lfiptr p = LOAD_FN(f.box, fn_call_then_jump, fn_context);
 	void *cb = lfi_box_register_cb(f.box, (void *) loads_x87_code);
 	uint8_t page[PAGE];
 
@@ -165,6 +169,31 @@ the_first_x87_code_starts_with_the_default_control_word(void **state)
 	dirty_stack();
 	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, lfiptr), cb, loaded), 0x37f);
 	assert_int_equal(lfi_errno(), LFI_OK);
+	drop(&f);
+}
+
+static void
+a_context_does_not_show_where_the_heap_is(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD_FN(f.box, fn_context, fn_seven);
+	uint64_t heap = (uint64_t) malloc(1);
+	int near = 0;
+
+	/* Far from it by chance, not by a constant: one of many may be near. */
+	for (int i = 0; i < 8; i++) {
+		struct LFIContext *ctx = lfi_ctx_new(f.box, NULL);
+		uint64_t at;
+
+		assert_non_null(ctx);
+		lfi_ctx_regs(ctx)->sp = f.stack;
+		at = LFI_INVOKE(f.box, &ctx, p, uint64_t, (void));
+		assert_int_equal(at, ctx);
+		near += at - heap + BOX_SIZE < 2 * BOX_SIZE || at - (uint64_t) f.box + BOX_SIZE < 2 * BOX_SIZE;
+		lfi_ctx_free(ctx);
+	}
+	assert_true(near < 4);
+	free((void *) heap);
 	drop(&f);
 }
 
@@ -207,7 +236,7 @@ traced_child(void)
 	int result;
 
 	stepped = fixture((struct LFIOptions) {.boxsize = 0});
-	first = LOAD_FN(stepped.box, fn_call_then_jump, fn_seven);
+	first = LOAD_FN(stepped.box, fn_call_then_jump, fn_context);
 	then = LOAD_FN(stepped.box, fn_syscall, fn_call_then_jump);
 	seven = LOAD_FN(stepped.box, fn_seven, fn_fcw);
 	/* So that there is x87 state to save. */
@@ -297,6 +326,7 @@ main(void)
 		cmocka_unit_test(calls_that_make_system_calls_do_not_eat_the_stack),
 		cmocka_unit_test(upper_halves_of_a_callbacks_result_stay_out),
 		cmocka_unit_test(the_first_x87_code_starts_with_the_default_control_word),
+		cmocka_unit_test(a_context_does_not_show_where_the_heap_is),
 		cmocka_unit_test(signals_may_come_at_every_instruction),
 	};
 
