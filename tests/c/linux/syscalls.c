@@ -684,6 +684,9 @@ a_pipe_waits_unless_the_program_set_it_not_to(struct Fixture *f)
 	assert_int_equal(CALL(f, sys_fcntl, (uint64_t) fds[0], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	assert_int_equal(CALL(f, sys_read, (uint64_t) fds[0], f->memory, 1), -EAGAIN);
 	assert_int_equal(CALL(f, sys_fcntl, (uint64_t) fds[0], F_SETFL, 0), 0);
+	/* For the host it never waits: a thread that did could not be woken. */
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(fcntl(f->proc->fds.files[fds[i]]->host, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	assert_int_equal(CALL(f, sys_read, (uint64_t) fds[0], f->memory, 0), 0);
 	/* More than a pipe holds: written as a whole, in order, while somebody reads. */
 	reader.fd = (uint64_t) fds[0];
