@@ -15,44 +15,44 @@
 #define ROWS_MAX 32
 
 static uint8_t return_zero[] = {
-	0x31, 0xc0,             /* xorl %eax, %eax */
-	0x41, 0x5b,             /* popq %r11 */
-	0x41, 0x83, 0xe3, 0xe0, /* andl $-32, %r11d */
-	0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
-	0x41, 0xff, 0xe3,       /* jmpq *%r11 */
+    0x31, 0xc0,             /* xorl %eax, %eax */
+    0x41, 0x5b,             /* popq %r11 */
+    0x41, 0x83, 0xe3, 0xe0, /* andl $-32, %r11d */
+    0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
+    0x41, 0xff, 0xe3,       /* jmpq *%r11 */
 };
 
 static uint8_t runtime_calls[] = {
-	0x89, 0xfb,                               /* movl %edi, %ebx */
-	0x4c, 0x8d, 0x1d, 0x04, 0x00, 0x00, 0x00, /* 1: leaq 2f(%rip), %r11 */
-	0x41, 0xff, 0x66, 0xf8,                   /* jmpq *-8(%r14) */
-	0xff, 0xcb,                               /* 2: decl %ebx */
-	0x75, 0xf1,                               /* jnz 1b */
-	0x41, 0x5b,                               /* popq %r11 */
-	0x41, 0x83, 0xe3, 0xe0,                   /* andl $-32, %r11d */
-	0x4d, 0x01, 0xf3,                         /* addq %r14, %r11 */
-	0x41, 0xff, 0xe3,                         /* jmpq *%r11 */
+    0x89, 0xfb,                               /* movl %edi, %ebx */
+    0x4c, 0x8d, 0x1d, 0x04, 0x00, 0x00, 0x00, /* 1: leaq 2f(%rip), %r11 */
+    0x41, 0xff, 0x66, 0xf8,                   /* jmpq *-8(%r14) */
+    0xff, 0xcb,                               /* 2: decl %ebx */
+    0x75, 0xf1,                               /* jnz 1b */
+    0x41, 0x5b,                               /* popq %r11 */
+    0x41, 0x83, 0xe3, 0xe0,                   /* andl $-32, %r11d */
+    0x4d, 0x01, 0xf3,                         /* addq %r14, %r11 */
+    0x41, 0xff, 0xe3,                         /* jmpq *%r11 */
 };
 
 static uint8_t callbacks[] = {
-	0x89, 0xf3,                                           /* movl %esi, %ebx */
-	0x49, 0x89, 0xfc,                                     /* movq %rdi, %r12 */
-	0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
-	0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
-	0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
-	0x4d, 0x89, 0xe3,                                     /* 1: movq %r12, %r11 */
-	0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
-	0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
-	0x90,                                                 /* nop */
-	0x41, 0x83, 0xe3, 0xe0,                               /* andl $-32, %r11d */
-	0x4d, 0x01, 0xf3,                                     /* addq %r14, %r11 */
-	0x41, 0xff, 0xd3,                                     /* callq *%r11, at the bundle's end */
-	0xff, 0xcb,                                           /* decl %ebx */
-	0x75, 0xdc,                                           /* jnz 1b */
-	0x41, 0x5b,                                           /* popq %r11 */
-	0x41, 0x83, 0xe3, 0xe0,                               /* andl $-32, %r11d */
-	0x4d, 0x01, 0xf3,                                     /* addq %r14, %r11 */
-	0x41, 0xff, 0xe3,                                     /* jmpq *%r11 */
+    0x89, 0xf3,                                           /* movl %esi, %ebx */
+    0x49, 0x89, 0xfc,                                     /* movq %rdi, %r12 */
+    0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
+    0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
+    0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
+    0x4d, 0x89, 0xe3,                                     /* 1: movq %r12, %r11 */
+    0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
+    0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00, /* nopw */
+    0x90,                                                 /* nop */
+    0x41, 0x83, 0xe3, 0xe0,                               /* andl $-32, %r11d */
+    0x4d, 0x01, 0xf3,                                     /* addq %r14, %r11 */
+    0x41, 0xff, 0xd3,                                     /* callq *%r11, at the bundle's end */
+    0xff, 0xcb,                                           /* decl %ebx */
+    0x75, 0xdc,                                           /* jnz 1b */
+    0x41, 0x5b,                                           /* popq %r11 */
+    0x41, 0x83, 0xe3, 0xe0,                               /* andl $-32, %r11d */
+    0x4d, 0x01, 0xf3,                                     /* addq %r14, %r11 */
+    0x41, 0xff, 0xe3,                                     /* jmpq *%r11 */
 };
 
 /* Never run: loading it tells the runtime that the box's code uses these registers. */
@@ -88,13 +88,15 @@ load(struct LFIBox *box, const void *code, size_t size)
 {
 	size_t page = (size_t) getpagesize();
 	uint8_t *filled = malloc(page);
-	lfiptr at = lfi_box_mapany(box, page, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_ANONYMOUS | LFI_MAP_PRIVATE, -1, 0);
+	lfiptr at =
+	    lfi_box_mapany(box, page, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_ANONYMOUS | LFI_MAP_PRIVATE, -1, 0);
 
 	if (!filled || at == (lfiptr) -1)
 		die("map");
 	memset(filled, 0xcc, page);
 	memcpy(filled, code, size);
-	if (lfi_box_copyto(box, at, filled, page) < 0 || lfi_box_mprotect(box, at, page, LFI_PROT_READ | LFI_PROT_EXEC) < 0)
+	if (lfi_box_copyto(box, at, filled, page) < 0 ||
+	    lfi_box_mprotect(box, at, page, LFI_PROT_READ | LFI_PROT_EXEC) < 0)
 		die("load");
 	free(filled);
 	return at;
@@ -206,7 +208,7 @@ compare(const void *a, const void *b)
 int
 main(int argc, char **argv)
 {
-	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 16);
+	struct LFIEngine *engine = lfi_new((struct LFIOptions){.boxsize = 0}, 16);
 	bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
 
 	if (!engine)
@@ -220,18 +222,18 @@ main(int argc, char **argv)
 		double (*time)(struct Bench *);
 		struct Bench bench;
 	} rows[] = {
-		{"native call", time_native, {.n = 500000}},
-		{"LFI_INVOKE", time_invoke, OPEN(return_zero, 100000)},
-		{"LFI_INVOKE, x87 in the box", time_invoke, OPEN_WITH(return_zero, uses_x87, 100000)},
-		{"LFI_INVOKE, AVX in the box", time_invoke, OPEN_WITH(return_zero, uses_avx, 100000)},
-		{"lfi_call", time_call, OPEN(return_zero, 100000)},
-		{"runtime call", time_runtime_call, OPEN(runtime_calls, 100000)},
-		{"runtime call, x87 in the box", time_runtime_call, OPEN_WITH(runtime_calls, uses_x87, 100000)},
-		{"runtime call, AVX in the box", time_runtime_call, OPEN_WITH(runtime_calls, uses_avx, 100000)},
-		{"callback", time_callback, OPEN(callbacks, 100000)},
-		{"callback, x87 in the box", time_callback, OPEN_WITH(callbacks, uses_x87, 100000)},
-		{"callback, AVX in the box", time_callback, OPEN_WITH(callbacks, uses_avx, 100000)},
-		{"box new + free", time_box, {.engine = engine, .n = 1000}},
+	    {"native call", time_native, {.n = 500000}},
+	    {"LFI_INVOKE", time_invoke, OPEN(return_zero, 100000)},
+	    {"LFI_INVOKE, x87 in the box", time_invoke, OPEN_WITH(return_zero, uses_x87, 100000)},
+	    {"LFI_INVOKE, AVX in the box", time_invoke, OPEN_WITH(return_zero, uses_avx, 100000)},
+	    {"lfi_call", time_call, OPEN(return_zero, 100000)},
+	    {"runtime call", time_runtime_call, OPEN(runtime_calls, 100000)},
+	    {"runtime call, x87 in the box", time_runtime_call, OPEN_WITH(runtime_calls, uses_x87, 100000)},
+	    {"runtime call, AVX in the box", time_runtime_call, OPEN_WITH(runtime_calls, uses_avx, 100000)},
+	    {"callback", time_callback, OPEN(callbacks, 100000)},
+	    {"callback, x87 in the box", time_callback, OPEN_WITH(callbacks, uses_x87, 100000)},
+	    {"callback, AVX in the box", time_callback, OPEN_WITH(callbacks, uses_avx, 100000)},
+	    {"box new + free", time_box, {.engine = engine, .n = 1000}},
 	};
 	size_t nrows = sizeof rows / sizeof rows[0];
 	static double results[ROWS_MAX][ROUNDS];

@@ -248,7 +248,8 @@ region_verify(struct verdict *v, uint64_t address, const uint8_t *bytes, uint64_
 	if (!pages)
 		return unreadable(v->file->name, "not enough memory");
 	memset(pages, TRAP, pages_size);
-	memcpy(pages + head, bytes, size);
+	if (size > 0)
+		memcpy(pages + head, bytes, size);
 	v->address = address - head;
 	result = pages_verify(v, pages, pages_size);
 	free(pages);

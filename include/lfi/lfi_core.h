@@ -128,7 +128,8 @@ LFI_API void lfi_free(struct LFIEngine *engine);
 /** Serves a runtime call. Runs on the host's stack; registers are in lfi_ctx_regs(ctx). */
 typedef void (*LFISysHandler)(struct LFIContext *ctx);
 
-/** Set what serves system calls of all the engine's sandboxes. Without one, a system call ends the run with LFI_ERR_FAULT. */
+/** Set what serves system calls of all the engine's sandboxes. Without one, a system call ends the run with
+ * LFI_ERR_FAULT. */
 LFI_API void lfi_sys_handler(struct LFIEngine *engine, LFISysHandler handler);
 
 /** Makes the context of a host thread that has none; see LFI_INVOKE. */
@@ -188,16 +189,18 @@ lfi_box_info(struct LFIBox *box)
  * @param flags LFI_MAP_PRIVATE or LFI_MAP_SHARED, with LFI_MAP_ANONYMOUS or a file; never LFI_MAP_FIXED
  * @param fd    host descriptor, or -1
  * @param off   bytes into the file, a multiple of the page size
- * A box has at most 8192 runs of pages that are alike, and a region of code 256 MiB: more is LFI_ERR_LIMIT. While another
- * thread executes in a box of a single_thread engine, it is LFI_ERR_BUSY.
+ * A box has at most 8192 runs of pages that are alike, and a region of code 256 MiB: more is LFI_ERR_LIMIT. While
+ * another thread executes in a box of a single_thread engine, it is LFI_ERR_BUSY.
  *
- * @return the address, or (lfiptr) -1: LFI_ERR_INVALID, LFI_ERR_NOMEM, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY, LFI_ERR_LIMIT, LFI_ERR_OS
+ * @return the address, or (lfiptr) -1: LFI_ERR_INVALID, LFI_ERR_NOMEM, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY,
+ * LFI_ERR_LIMIT, LFI_ERR_OS
  */
 LFI_API lfiptr lfi_box_mapany(struct LFIBox *box, size_t size, int prot, int flags, int fd, off_t off);
 
 /**
  * Map at `addr`, a multiple of the page size. Without LFI_MAP_FIXED the range must be free; with it, what
- * is there is replaced (LFI_ERR_BUSY when it is code that a context is inside). Else as lfi_box_mapany; also LFI_ERR_RANGE.
+ * is there is replaced (LFI_ERR_BUSY when it is code that a context is inside). Else as lfi_box_mapany; also
+ * LFI_ERR_RANGE.
  */
 LFI_API lfiptr lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags, int fd, off_t off);
 
@@ -206,8 +209,8 @@ LFI_API lfiptr lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int p
  * a region loses that protection as a whole or not at all. What is zero from the last instruction to the region's
  * end is no code: it becomes trap instructions.
  *
- * @return 0, or -1: LFI_ERR_INVALID, LFI_ERR_RANGE, LFI_ERR_UNMAPPED, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY, LFI_ERR_LIMIT, LFI_ERR_OS.
- *         On error the pages are as before.
+ * @return 0, or -1: LFI_ERR_INVALID, LFI_ERR_RANGE, LFI_ERR_UNMAPPED, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY,
+ * LFI_ERR_LIMIT, LFI_ERR_OS. On error the pages are as before.
  */
 LFI_API int lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot);
 
@@ -220,10 +223,12 @@ LFI_API int lfi_box_copyto(struct LFIBox *box, lfiptr dst, const void *src, size
 /** Copy out of the sandbox. 0, or -1 as lfi_box_copyto. */
 LFI_API int lfi_box_copyfm(struct LFIBox *box, void *dst, lfiptr src, size_t size);
 
-/** Copy a NUL-terminated string out; at most `size` bytes with the NUL. Its length, or -1 (LFI_ERR_RANGE also when there is no NUL in time). */
+/** Copy a NUL-terminated string out; at most `size` bytes with the NUL. Its length, or -1 (LFI_ERR_RANGE also when
+ * there is no NUL in time). */
 LFI_API ssize_t lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size);
 
-/** Whether [addr, addr + size) lies in the part of the sandbox that can be mapped. Says nothing about what is mapped. */
+/** Whether [addr, addr + size) lies in the part of the sandbox that can be mapped. Says nothing about what is mapped.
+ */
 LFI_API bool lfi_box_ptrvalid(struct LFIBox *box, lfiptr addr, size_t size);
 
 /**
@@ -253,7 +258,8 @@ LFI_API void lfi_ctx_set_tp(struct LFIContext *ctx, lfiptr tp);
 /**
  * Run from `entry` (rounded down to a bundle) until a handler calls lfi_ctx_exit.
  *
- * @return the code given to lfi_ctx_exit, with lfi_errno() LFI_OK; or -1: LFI_ERR_FAULT, LFI_ERR_BUSY (entered already), LFI_ERR_RANGE
+ * @return the code given to lfi_ctx_exit, with lfi_errno() LFI_OK; or -1: LFI_ERR_FAULT, LFI_ERR_BUSY (entered
+ * already), LFI_ERR_RANGE
  */
 LFI_API int lfi_ctx_run(struct LFIContext *ctx, lfiptr entry);
 
@@ -264,8 +270,8 @@ LFI_API void lfi_ctx_exit(struct LFIContext *ctx, int code);
 
 /** How sandboxed code trapped. */
 struct LFIFault {
-	int signal;          /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP; SIGSYS: a call of the runtime that nothing serves */
-	int code;            /**< si_code */
+	int signal; /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP; SIGSYS: a call of the runtime that nothing serves */
+	int code;   /**< si_code */
 	lfiptr address;      /**< of the access, when there was one; else 0 */
 	lfiptr pc;           /**< of the instruction */
 	struct LFIRegs regs; /**< as they were */
@@ -291,7 +297,8 @@ struct LFIInvokeInfo {
 	struct LFIContext **ctx;
 	lfiptr target;
 	size_t stack_bytes; /**< of arguments that the psABI passes in memory; copied to the sandbox's stack */
-	uint32_t arg_regs;  /**< 0: all argument registers are passed on. LFI_INVOKE_COUNTED | integer registers | vector registers << 8: the others are cleared */
+	uint32_t arg_regs; /**< 0: all argument registers are passed on. LFI_INVOKE_COUNTED | integer registers | vector
+			      registers << 8: the others are cleared */
 	uint64_t stack_skip; /**< bit i: word i of the stack arguments is padding, and cleared */
 	uint64_t stack_tail; /**< bit i: of word i only the low 2 bytes are an argument's (the end of a long double) */
 };
@@ -309,24 +316,27 @@ LFI_API extern void *const lfi_trampoline_addr;
 
 /** A value of lfi_call. */
 union LFIValue {
-	int64_t i;     /**< signed integers of all widths */
-	uint64_t u;    /**< unsigned integers, pointers */
+	int64_t i;  /**< signed integers of all widths */
+	uint64_t u; /**< unsigned integers, pointers */
 	float f;
 	double d;
-	void *p;       /**< struct by value: the host's copy, of the size that the signature says */
+	void *p; /**< struct by value: the host's copy, of the size that the signature says */
 };
 
 /**
  * Call a sandboxed function with a signature and values known at run time.
  *
  * @param sig  return type, then the parameters in parentheses, one letter each:
- *             v void (return only) · b B 8 · h H 16 · i I 32 · l L 64 bits, signed and unsigned · p pointer (an lfiptr) · f float · d double ·
- *             {…} a struct of at most 16 bytes made of these, by value, passed by `p`. "i(ii)" is int (int, int).
+ *             v void (return only) · b B 8 · h H 16 · i I 32 · l L 64 bits, signed and unsigned · p pointer (an lfiptr)
+ * · f float · d double · {…} a struct of at most 16 bytes made of these, by value, passed by `p`. "i(ii)" is int (int,
+ * int).
  * @param args one per parameter; NULL when there are none
  * @param ret  may be NULL; for a struct, ret->p is where it is stored
- * @return 0, or -1: LFI_ERR_SIGNATURE, LFI_ERR_FAULT, LFI_ERR_BUSY, LFI_ERR_RANGE, LFI_ERR_INVALID (no lfi_box_init_ret)
+ * @return 0, or -1: LFI_ERR_SIGNATURE, LFI_ERR_FAULT, LFI_ERR_BUSY, LFI_ERR_RANGE, LFI_ERR_INVALID (no
+ * lfi_box_init_ret)
  */
-LFI_API int lfi_call(struct LFIContext *ctx, lfiptr fn, const char *sig, const union LFIValue *args, union LFIValue *ret);
+LFI_API int lfi_call(
+    struct LFIContext *ctx, lfiptr fn, const char *sig, const union LFIValue *args, union LFIValue *ret);
 
 /* ---- Calling the host from the sandbox ---- */
 
@@ -334,19 +344,21 @@ LFI_API int lfi_call(struct LFIContext *ctx, lfiptr fn, const char *sig, const u
 LFI_API bool lfi_box_cbinit(struct LFIBox *box);
 
 /**
- * Let sandboxed code call `fn`, a host function of any C type whose arguments and result are integers, pointers, floats and doubles.
- * Its arguments are hostile. Registering one function twice gives the same address.
+ * Let sandboxed code call `fn`, a host function of any C type whose arguments and result are integers, pointers, floats
+ * and doubles. Its arguments are hostile. Registering one function twice gives the same address.
  *
- * The type of `fn` is not known here, so the sandbox gets all of rax and the low half of xmm0 as `fn` leaves them: of a function
- * that returns void or a float, whatever it had in rax last, maybe a pointer of the host's; of one that returns int,
- * the upper half of rax too; of one without a floating-point result, the low half of xmm0. All other registers are
- * cleared. Where the sandbox must not learn such values, let `fn` return uint64_t, widened in `fn` itself.
+ * The type of `fn` is not known here, so the sandbox gets all of rax and the low half of xmm0 as `fn` leaves them: of a
+ * function that returns void or a float, whatever it had in rax last, maybe a pointer of the host's; of one that
+ * returns int, the upper half of rax too; of one without a floating-point result, the low half of xmm0. All other
+ * registers are cleared. Where the sandbox must not learn such values, let `fn` return uint64_t, widened in `fn`
+ * itself.
  *
  * @return its address for sandboxed code, or NULL: LFI_ERR_INVALID (no lfi_box_cbinit), LFI_ERR_LIMIT (no entry free)
  */
 LFI_API void *lfi_box_register_cb(struct LFIBox *box, void *fn);
 
-/** Take the function back; a later call from the sandbox ends the run with LFI_ERR_FAULT. Calls that are in it go on. */
+/** Take the function back; a later call from the sandbox ends the run with LFI_ERR_FAULT. Calls that are in it go on.
+ */
 LFI_API void lfi_box_unregister_cb(struct LFIBox *box, void *fn);
 
 /** In a callback: the context that made the call; NULL outside. */

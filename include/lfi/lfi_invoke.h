@@ -18,9 +18,9 @@
  * @param ctx    struct LFIContext **; where it holds NULL, a context is made with the engine's clone callback
  * @param target lfiptr
  * @param ret    void, an integer, a pointer, float or double
- * @param params in parentheses: (), (void), or up to 16 integers, pointers, floats, doubles and long doubles (a function
- *               with variable arguments is called with the types that this call passes). A struct by value does
- *               not compile: see lfi_call
+ * @param params in parentheses: (), (void), or up to 16 integers, pointers, floats, doubles and long doubles (a
+ * function with variable arguments is called with the types that this call passes). A struct by value does not compile:
+ * see lfi_call
  * @return what the function returns, with lfi_errno() LFI_OK; 0 when the call failed, with lfi_errno() the reason
  */
 
@@ -35,11 +35,11 @@ struct LFIInvokeArgs {
 enum { LFI_INVOKE_INT = 1, LFI_INVOKE_FLOAT = 2, LFI_INVOKE_LONG_DOUBLE = 3 };
 
 /* Of an expression, from its gcc type class (1 integer, 2 char, 3 enum, 4 bool, 5 pointer, 8 real) and size. */
-#define LFI_INVOKE_KIND(class_, size_)                                                                                 \
-	((class_) >= 1 && (class_) <= 5 && (size_) <= 8                 ? LFI_INVOKE_INT                               \
-		: (class_) == 8 && ((size_) == 4 || (size_) == 8)       ? LFI_INVOKE_FLOAT                             \
-		: (class_) == 8 && (size_) == 16 && LFI_INVOKE_REAL_16 ? LFI_INVOKE_LONG_DOUBLE                        \
-								       : 0)
+#define LFI_INVOKE_KIND(class_, size_)                                                      \
+	((class_) >= 1 && (class_) <= 5 && (size_) <= 8            ? LFI_INVOKE_INT         \
+	    : (class_) == 8 && ((size_) == 4 || (size_) == 8)      ? LFI_INVOKE_FLOAT       \
+	    : (class_) == 8 && (size_) == 16 && LFI_INVOKE_REAL_16 ? LFI_INVOKE_LONG_DOUBLE \
+								   : 0)
 #define LFI_INVOKE_REAL_16 (sizeof(long double) == 16)
 
 static inline __attribute__((always_inline)) void
@@ -94,8 +94,7 @@ lfi_invoke_set(struct LFIBox *box, struct LFIContext **ctx, lfiptr target, const
 
 #ifdef __cplusplus
 
-namespace lfi_invoke
-{
+namespace lfi_invoke {
 
 template <class T> struct Type {
 	static T &value();
@@ -105,19 +104,28 @@ template <class T> struct Type {
 
 /* How a value of T is passed: integers that are no pointers as long, floats padded, the rest as they are. */
 template <class T, int How = (int) Type<T>::kind == LFI_INVOKE_INT && (int) Type<T>::cls != 5 ? 1
-	: (int) Type<T>::kind == LFI_INVOKE_FLOAT && sizeof(T) == 4                             ? 2
-												: 0>
+			     : (int) Type<T>::kind == LFI_INVOKE_FLOAT && sizeof(T) == 4      ? 2
+											      : 0>
 struct Pass {
 	typedef T type;
-	static type value(T x) { return x; }
+	static type value(T x)
+	{
+		return x;
+	}
 };
 template <class T> struct Pass<T, 1> {
 	typedef long type;
-	static type value(T x) { return (long) x; }
+	static type value(T x)
+	{
+		return (long) x;
+	}
 };
 template <class T> struct Pass<T, 2> {
 	typedef double type;
-	static type value(T x) { return lfi_invoke_pad(&x); }
+	static type value(T x)
+	{
+		return lfi_invoke_pad(&x);
+	}
 };
 
 template <class R> struct Result {
@@ -128,8 +136,7 @@ template <> struct Result<void> {
 
 template <class Fn> struct Call;
 template <class R, class... A> struct Call<R(A...)> : Result<R> {
-	static inline R
-	call(struct LFIBox *box, struct LFIContext **ctx, lfiptr target, A... a)
+	static inline R call(struct LFIBox *box, struct LFIContext **ctx, lfiptr target, A... a)
 	{
 		struct LFIInvokeArgs args = {0, 0, 0, 0, 0};
 		const int kinds[] = {0, (int) Type<A>::kind...};
@@ -143,82 +150,146 @@ template <class R, class... A> struct Call<R(A...)> : Result<R> {
 
 } /* namespace lfi_invoke */
 
-#define LFI_INVOKE(box_, ctx_, target_, ret_, ...)                                                                     \
+#define LFI_INVOKE(box_, ctx_, target_, ret_, ...) \
 	LFI_INVOKE_JOIN(LFI_INVOKE_CXX_, LFI_INVOKE_SOME(__VA_ARGS__))(ret_, box_, ctx_, target_, __VA_ARGS__)
-#define LFI_INVOKE_CXX_0(ret_, box_, ctx_, target_, params_)                                                           \
+#define LFI_INVOKE_CXX_0(ret_, box_, ctx_, target_, params_) \
 	(::lfi_invoke::Call<ret_ params_>::call((box_), (ctx_), (target_)))
-#define LFI_INVOKE_CXX_N(ret_, box_, ctx_, target_, params_, ...)                                                      \
+#define LFI_INVOKE_CXX_N(ret_, box_, ctx_, target_, params_, ...) \
 	(::lfi_invoke::Call<ret_ params_>::call((box_), (ctx_), (target_), __VA_ARGS__))
 
 #else /* C */
 
 /* A value of a type; of int when it is void. Never evaluated. */
-#define LFI_INVOKE_NOT_VOID(type_)                                                                                     \
+#define LFI_INVOKE_NOT_VOID(type_) \
 	(*__builtin_choose_expr(__builtin_types_compatible_p(type_, void), (int *) 0, (__typeof__(type_) *) 0))
 #define LFI_INVOKE_CLASS(type_) __builtin_classify_type(LFI_INVOKE_NOT_VOID(type_))
-#define LFI_INVOKE_KIND_OF(type_)                                                                                      \
+#define LFI_INVOKE_KIND_OF(type_) \
 	LFI_INVOKE_KIND(LFI_INVOKE_CLASS(type_), sizeof(__typeof__(LFI_INVOKE_NOT_VOID(type_))))
 
-#define LFI_INVOKE_ADD(type_)                                                                                          \
-	_Static_assert(LFI_INVOKE_KIND_OF(type_) != 0,                                                                 \
-	    "LFI_INVOKE takes integers, pointers, float, double and long double");                                     \
+#define LFI_INVOKE_ADD(type_)                                                                                      \
+	_Static_assert(                                                                                            \
+	    LFI_INVOKE_KIND_OF(type_) != 0, "LFI_INVOKE takes integers, pointers, float, double and long double"); \
 	lfi_invoke_add(&lfi_args_, LFI_INVOKE_KIND_OF(type_));
 
-#define LFI_INVOKE_PASS(arg_)                                                                                          \
-	__builtin_choose_expr(LFI_INVOKE_KIND_OF(__typeof__(arg_)) == LFI_INVOKE_INT &&                                \
-		LFI_INVOKE_CLASS(__typeof__(arg_)) != 5, (long) (arg_),                                                \
-	    __builtin_choose_expr(LFI_INVOKE_KIND_OF(__typeof__(arg_)) == LFI_INVOKE_FLOAT && sizeof(arg_) == 4,       \
+#define LFI_INVOKE_PASS(arg_)                                                                                    \
+	__builtin_choose_expr(                                                                                   \
+	    LFI_INVOKE_KIND_OF(__typeof__(arg_)) == LFI_INVOKE_INT && LFI_INVOKE_CLASS(__typeof__(arg_)) != 5,   \
+	    (long) (arg_),                                                                                       \
+	    __builtin_choose_expr(LFI_INVOKE_KIND_OF(__typeof__(arg_)) == LFI_INVOKE_FLOAT && sizeof(arg_) == 4, \
 		lfi_invoke_pad(&(arg_)), (arg_)))
 
-#define LFI_INVOKE(box_, ctx_, target_, ret_, ...)                                                                     \
+#define LFI_INVOKE(box_, ctx_, target_, ret_, ...) \
 	LFI_INVOKE_C(LFI_INVOKE_COUNT(__VA_ARGS__), box_, ctx_, target_, ret_, __VA_ARGS__)
-#define LFI_INVOKE_C(n_, box_, ctx_, target_, ret_, ...)                                                               \
-	__extension__({                                                                                                \
-		_Static_assert(LFI_INVOKE_KIND_OF(ret_) == LFI_INVOKE_INT || LFI_INVOKE_KIND_OF(ret_) == LFI_INVOKE_FLOAT, \
-		    "LFI_INVOKE returns void, integers, pointers, float and double");                                  \
-		struct LFIInvokeArgs lfi_args_ = {0, 0, 0, 0, 0};                                                      \
-		struct LFIBox *lfi_box_ = (box_);                                                                      \
-		struct LFIContext **lfi_ctx_ = (ctx_);                                                                 \
-		lfiptr lfi_target_ = (target_);                                                                        \
-		LFI_INVOKE_JOIN(LFI_INVOKE_TAKE_, n_)(__VA_ARGS__)                                                     \
-		lfi_invoke_set(lfi_box_, lfi_ctx_, lfi_target_, &lfi_args_);                                           \
-		LFI_INVOKE_JOIN(LFI_INVOKE_CALL_, n_)(ret_);                                                           \
+#define LFI_INVOKE_C(n_, box_, ctx_, target_, ret_, ...)                                                        \
+	__extension__({                                                                                         \
+		_Static_assert(                                                                                 \
+		    LFI_INVOKE_KIND_OF(ret_) == LFI_INVOKE_INT || LFI_INVOKE_KIND_OF(ret_) == LFI_INVOKE_FLOAT, \
+		    "LFI_INVOKE returns void, integers, pointers, float and double");                           \
+		struct LFIInvokeArgs lfi_args_ = {0, 0, 0, 0, 0};                                               \
+		struct LFIBox *lfi_box_ = (box_);                                                               \
+		struct LFIContext **lfi_ctx_ = (ctx_);                                                          \
+		lfiptr lfi_target_ = (target_);                                                                 \
+		LFI_INVOKE_JOIN(LFI_INVOKE_TAKE_, n_)                                                           \
+		(__VA_ARGS__) lfi_invoke_set(lfi_box_, lfi_ctx_, lfi_target_, &lfi_args_);                      \
+		LFI_INVOKE_JOIN(LFI_INVOKE_CALL_, n_)(ret_);                                                    \
 	})
 
 /* One line per number of arguments, last parameter first in the numbering. */
 #define LFI_INVOKE_TYPES_1(x_) typedef __typeof__(x_) lfi_type_1_;
-#define LFI_INVOKE_TYPES_2(x_, ...) typedef __typeof__(x_) lfi_type_2_; LFI_INVOKE_TYPES_1(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_3(x_, ...) typedef __typeof__(x_) lfi_type_3_; LFI_INVOKE_TYPES_2(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_4(x_, ...) typedef __typeof__(x_) lfi_type_4_; LFI_INVOKE_TYPES_3(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_5(x_, ...) typedef __typeof__(x_) lfi_type_5_; LFI_INVOKE_TYPES_4(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_6(x_, ...) typedef __typeof__(x_) lfi_type_6_; LFI_INVOKE_TYPES_5(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_7(x_, ...) typedef __typeof__(x_) lfi_type_7_; LFI_INVOKE_TYPES_6(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_8(x_, ...) typedef __typeof__(x_) lfi_type_8_; LFI_INVOKE_TYPES_7(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_9(x_, ...) typedef __typeof__(x_) lfi_type_9_; LFI_INVOKE_TYPES_8(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_10(x_, ...) typedef __typeof__(x_) lfi_type_10_; LFI_INVOKE_TYPES_9(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_11(x_, ...) typedef __typeof__(x_) lfi_type_11_; LFI_INVOKE_TYPES_10(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_12(x_, ...) typedef __typeof__(x_) lfi_type_12_; LFI_INVOKE_TYPES_11(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_13(x_, ...) typedef __typeof__(x_) lfi_type_13_; LFI_INVOKE_TYPES_12(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_14(x_, ...) typedef __typeof__(x_) lfi_type_14_; LFI_INVOKE_TYPES_13(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_15(x_, ...) typedef __typeof__(x_) lfi_type_15_; LFI_INVOKE_TYPES_14(__VA_ARGS__)
-#define LFI_INVOKE_TYPES_16(x_, ...) typedef __typeof__(x_) lfi_type_16_; LFI_INVOKE_TYPES_15(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_2(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_2_; \
+	LFI_INVOKE_TYPES_1(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_3(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_3_; \
+	LFI_INVOKE_TYPES_2(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_4(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_4_; \
+	LFI_INVOKE_TYPES_3(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_5(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_5_; \
+	LFI_INVOKE_TYPES_4(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_6(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_6_; \
+	LFI_INVOKE_TYPES_5(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_7(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_7_; \
+	LFI_INVOKE_TYPES_6(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_8(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_8_; \
+	LFI_INVOKE_TYPES_7(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_9(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_9_; \
+	LFI_INVOKE_TYPES_8(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_10(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_10_; \
+	LFI_INVOKE_TYPES_9(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_11(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_11_; \
+	LFI_INVOKE_TYPES_10(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_12(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_12_; \
+	LFI_INVOKE_TYPES_11(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_13(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_13_; \
+	LFI_INVOKE_TYPES_12(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_14(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_14_; \
+	LFI_INVOKE_TYPES_13(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_15(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_15_; \
+	LFI_INVOKE_TYPES_14(__VA_ARGS__)
+#define LFI_INVOKE_TYPES_16(x_, ...)         \
+	typedef __typeof__(x_) lfi_type_16_; \
+	LFI_INVOKE_TYPES_15(__VA_ARGS__)
 
-#define LFI_INVOKE_ARGS_1(x_) const lfi_type_1_ lfi_arg_1_ = (x_); LFI_INVOKE_ADD(lfi_type_1_)
-#define LFI_INVOKE_ARGS_2(x_, ...) const lfi_type_2_ lfi_arg_2_ = (x_); LFI_INVOKE_ADD(lfi_type_2_) LFI_INVOKE_ARGS_1(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_3(x_, ...) const lfi_type_3_ lfi_arg_3_ = (x_); LFI_INVOKE_ADD(lfi_type_3_) LFI_INVOKE_ARGS_2(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_4(x_, ...) const lfi_type_4_ lfi_arg_4_ = (x_); LFI_INVOKE_ADD(lfi_type_4_) LFI_INVOKE_ARGS_3(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_5(x_, ...) const lfi_type_5_ lfi_arg_5_ = (x_); LFI_INVOKE_ADD(lfi_type_5_) LFI_INVOKE_ARGS_4(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_6(x_, ...) const lfi_type_6_ lfi_arg_6_ = (x_); LFI_INVOKE_ADD(lfi_type_6_) LFI_INVOKE_ARGS_5(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_7(x_, ...) const lfi_type_7_ lfi_arg_7_ = (x_); LFI_INVOKE_ADD(lfi_type_7_) LFI_INVOKE_ARGS_6(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_8(x_, ...) const lfi_type_8_ lfi_arg_8_ = (x_); LFI_INVOKE_ADD(lfi_type_8_) LFI_INVOKE_ARGS_7(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_9(x_, ...) const lfi_type_9_ lfi_arg_9_ = (x_); LFI_INVOKE_ADD(lfi_type_9_) LFI_INVOKE_ARGS_8(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_10(x_, ...) const lfi_type_10_ lfi_arg_10_ = (x_); LFI_INVOKE_ADD(lfi_type_10_) LFI_INVOKE_ARGS_9(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_11(x_, ...) const lfi_type_11_ lfi_arg_11_ = (x_); LFI_INVOKE_ADD(lfi_type_11_) LFI_INVOKE_ARGS_10(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_12(x_, ...) const lfi_type_12_ lfi_arg_12_ = (x_); LFI_INVOKE_ADD(lfi_type_12_) LFI_INVOKE_ARGS_11(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_13(x_, ...) const lfi_type_13_ lfi_arg_13_ = (x_); LFI_INVOKE_ADD(lfi_type_13_) LFI_INVOKE_ARGS_12(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_14(x_, ...) const lfi_type_14_ lfi_arg_14_ = (x_); LFI_INVOKE_ADD(lfi_type_14_) LFI_INVOKE_ARGS_13(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_15(x_, ...) const lfi_type_15_ lfi_arg_15_ = (x_); LFI_INVOKE_ADD(lfi_type_15_) LFI_INVOKE_ARGS_14(__VA_ARGS__)
-#define LFI_INVOKE_ARGS_16(x_, ...) const lfi_type_16_ lfi_arg_16_ = (x_); LFI_INVOKE_ADD(lfi_type_16_) LFI_INVOKE_ARGS_15(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_1(x_)                \
+	const lfi_type_1_ lfi_arg_1_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_1_)
+#define LFI_INVOKE_ARGS_2(x_, ...)           \
+	const lfi_type_2_ lfi_arg_2_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_2_) LFI_INVOKE_ARGS_1(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_3(x_, ...)           \
+	const lfi_type_3_ lfi_arg_3_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_3_) LFI_INVOKE_ARGS_2(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_4(x_, ...)           \
+	const lfi_type_4_ lfi_arg_4_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_4_) LFI_INVOKE_ARGS_3(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_5(x_, ...)           \
+	const lfi_type_5_ lfi_arg_5_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_5_) LFI_INVOKE_ARGS_4(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_6(x_, ...)           \
+	const lfi_type_6_ lfi_arg_6_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_6_) LFI_INVOKE_ARGS_5(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_7(x_, ...)           \
+	const lfi_type_7_ lfi_arg_7_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_7_) LFI_INVOKE_ARGS_6(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_8(x_, ...)           \
+	const lfi_type_8_ lfi_arg_8_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_8_) LFI_INVOKE_ARGS_7(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_9(x_, ...)           \
+	const lfi_type_9_ lfi_arg_9_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_9_) LFI_INVOKE_ARGS_8(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_10(x_, ...)            \
+	const lfi_type_10_ lfi_arg_10_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_10_) LFI_INVOKE_ARGS_9(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_11(x_, ...)            \
+	const lfi_type_11_ lfi_arg_11_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_11_) LFI_INVOKE_ARGS_10(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_12(x_, ...)            \
+	const lfi_type_12_ lfi_arg_12_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_12_) LFI_INVOKE_ARGS_11(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_13(x_, ...)            \
+	const lfi_type_13_ lfi_arg_13_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_13_) LFI_INVOKE_ARGS_12(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_14(x_, ...)            \
+	const lfi_type_14_ lfi_arg_14_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_14_) LFI_INVOKE_ARGS_13(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_15(x_, ...)            \
+	const lfi_type_15_ lfi_arg_15_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_15_) LFI_INVOKE_ARGS_14(__VA_ARGS__)
+#define LFI_INVOKE_ARGS_16(x_, ...)            \
+	const lfi_type_16_ lfi_arg_16_ = (x_); \
+	LFI_INVOKE_ADD(lfi_type_16_) LFI_INVOKE_ARGS_15(__VA_ARGS__)
 
 #define LFI_INVOKE_PASSED_1 LFI_INVOKE_PASS(lfi_arg_1_)
 #define LFI_INVOKE_PASSED_2 LFI_INVOKE_PASS(lfi_arg_2_), LFI_INVOKE_PASSED_1

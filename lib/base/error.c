@@ -21,25 +21,25 @@ static LFILogFn log_fn;
 static void *log_user;
 
 static const char *const error_names[] = {
-	[LFI_OK] = "LFI_OK",
-	[LFI_ERR_INVALID] = "LFI_ERR_INVALID",
-	[LFI_ERR_NOMEM] = "LFI_ERR_NOMEM",
-	[LFI_ERR_NOSPACE] = "LFI_ERR_NOSPACE",
-	[LFI_ERR_OS] = "LFI_ERR_OS",
-	[LFI_ERR_RANGE] = "LFI_ERR_RANGE",
-	[LFI_ERR_UNMAPPED] = "LFI_ERR_UNMAPPED",
-	[LFI_ERR_VERIFY] = "LFI_ERR_VERIFY",
-	[LFI_ERR_CPU] = "LFI_ERR_CPU",
-	[LFI_ERR_ELF] = "LFI_ERR_ELF",
-	[LFI_ERR_BUSY] = "LFI_ERR_BUSY",
-	[LFI_ERR_FAULT] = "LFI_ERR_FAULT",
-	[LFI_ERR_INTERRUPTED] = "LFI_ERR_INTERRUPTED",
-	[LFI_ERR_DEADLINE] = "LFI_ERR_DEADLINE",
-	[LFI_ERR_LIMIT] = "LFI_ERR_LIMIT",
-	[LFI_ERR_NOTFOUND] = "LFI_ERR_NOTFOUND",
-	[LFI_ERR_SIGNATURE] = "LFI_ERR_SIGNATURE",
-	[LFI_ERR_REWRITE] = "LFI_ERR_REWRITE",
-	[LFI_ERR_UNSUPPORTED] = "LFI_ERR_UNSUPPORTED",
+    [LFI_OK] = "LFI_OK",
+    [LFI_ERR_INVALID] = "LFI_ERR_INVALID",
+    [LFI_ERR_NOMEM] = "LFI_ERR_NOMEM",
+    [LFI_ERR_NOSPACE] = "LFI_ERR_NOSPACE",
+    [LFI_ERR_OS] = "LFI_ERR_OS",
+    [LFI_ERR_RANGE] = "LFI_ERR_RANGE",
+    [LFI_ERR_UNMAPPED] = "LFI_ERR_UNMAPPED",
+    [LFI_ERR_VERIFY] = "LFI_ERR_VERIFY",
+    [LFI_ERR_CPU] = "LFI_ERR_CPU",
+    [LFI_ERR_ELF] = "LFI_ERR_ELF",
+    [LFI_ERR_BUSY] = "LFI_ERR_BUSY",
+    [LFI_ERR_FAULT] = "LFI_ERR_FAULT",
+    [LFI_ERR_INTERRUPTED] = "LFI_ERR_INTERRUPTED",
+    [LFI_ERR_DEADLINE] = "LFI_ERR_DEADLINE",
+    [LFI_ERR_LIMIT] = "LFI_ERR_LIMIT",
+    [LFI_ERR_NOTFOUND] = "LFI_ERR_NOTFOUND",
+    [LFI_ERR_SIGNATURE] = "LFI_ERR_SIGNATURE",
+    [LFI_ERR_REWRITE] = "LFI_ERR_REWRITE",
+    [LFI_ERR_UNSUPPORTED] = "LFI_ERR_UNSUPPORTED",
 };
 
 int
@@ -66,8 +66,7 @@ error_set_os(int code, int err, const char *format, ...)
 	vsnprintf(message, sizeof message, format, args);
 	va_end(args);
 	used = strlen(message);
-	snprintf(message + used, sizeof message - used, ": %s",
-	    strerror_r(err, words, sizeof words));
+	snprintf(message + used, sizeof message - used, ": %s", strerror_r(err, words, sizeof words));
 	return -1;
 }
 

@@ -8,7 +8,8 @@
 
 #include <stdbool.h>
 
-/* The code of the thread's last error. Apart from the text and initial-exec, so that calls that succeed clear it in one store. */
+/* The code of the thread's last error. Apart from the text and initial-exec, so that calls that succeed clear it in one
+ * store. */
 extern _Thread_local int error_code __attribute__((tls_model("initial-exec")));
 
 /* The last call of the thread succeeded. */

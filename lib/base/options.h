@@ -9,7 +9,8 @@
 
 #include <stddef.h>
 
-/* Copies the caller's struct of `size` bytes to our own of `known` bytes. 0, or -1 with LFI_ERR_INVALID naming `what`. */
+/* Copies the caller's struct of `size` bytes to our own of `known` bytes. 0, or -1 with LFI_ERR_INVALID naming `what`.
+ */
 int options_take(void *own, size_t known, const void *given, size_t size, const char *what);
 
 /* Copies our struct out to the caller's of `size` bytes, zeroing what we do not know. 0, or -1 with LFI_ERR_INVALID. */

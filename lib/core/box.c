@@ -242,16 +242,18 @@ complain(const struct LFIViolation *violation, void *user)
 
 /* `code`, which nobody can write, is fit for `addr`. If not, `*refused_at` is where. */
 static int
-verify(struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LFIVerifyReport *report,
-    size_t *refused_at)
+verify(
+    struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LFIVerifyReport *report, size_t *refused_at)
 {
 	const struct LFIOptions *opts = &box->engine->opts;
 	const struct LFIVerifyOptions how = {
-		.struct_size = sizeof how,
-		.policy = opts->jumps_only ? LFI_POLICY_JUMPS : opts->stores_only ? LFI_POLICY_STORES : LFI_POLICY_FULL,
-		.bundle = opts->bundle,
-		.single_thread = opts->single_thread,
-		.no_rdtsc = opts->no_rdtsc,
+	    .struct_size = sizeof how,
+	    .policy = opts->jumps_only    ? LFI_POLICY_JUMPS
+		      : opts->stores_only ? LFI_POLICY_STORES
+					  : LFI_POLICY_FULL,
+	    .bundle = opts->bundle,
+	    .single_thread = opts->single_thread,
+	    .no_rdtsc = opts->no_rdtsc,
 	};
 	struct Complaint complaint = {box, addr, size};
 	size_t scratch_size = lfi_verify_scratch_size(size);
@@ -268,7 +270,8 @@ verify(struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LF
 	return refused ? -1 : 0;
 }
 
-/* Makes bytes that are zero from `offset` to the end traps. Whether there were any behind a program, and nothing else. */
+/* Makes bytes that are zero from `offset` to the end traps. Whether there were any behind a program, and nothing else.
+ */
 static bool
 fill_tail(uint8_t *code, size_t offset, size_t size)
 {
@@ -285,7 +288,7 @@ fill_tail(uint8_t *code, size_t offset, size_t size)
 static int
 verify_filled(struct LFIBox *box, lfiptr addr, void *code, size_t size, struct LFIVerifyReport *report)
 {
-	size_t refused_at;
+	size_t refused_at = size;
 
 	if (verify(box, addr, code, size, report, &refused_at) == 0)
 		return 0;
@@ -302,9 +305,11 @@ check_cpu(const struct LFIVerifyReport *report)
 
 	for (int i = 0; i < LFI_CPU_COUNT; i++)
 		if (lacking >> i & 1)
-			return error_set(LFI_ERR_CPU, "the code needs the processor feature %s, which this machine lacks",
+			return error_set(LFI_ERR_CPU,
+			    "the code needs the processor feature %s, which this machine lacks",
 			    lfi_cpu_feature_name(i));
-	return lacking ? error_set(LFI_ERR_CPU, "the code needs a processor feature that this library does not know") : 0;
+	return lacking ? error_set(LFI_ERR_CPU, "the code needs a processor feature that this library does not know")
+		       : 0;
 }
 
 /*
@@ -317,7 +322,8 @@ widen(struct LFIBox *box, uint32_t code)
 	if (!(code & ~atomic_load(&box->code)))
 		return 0;
 	if (!box_gate_close(box))
-		return error_set(LFI_ERR_BUSY, "code that uses new processor state cannot be added while a context executes");
+		return error_set(
+		    LFI_ERR_BUSY, "code that uses new processor state cannot be added while a context executes");
 	atomic_fetch_or(&box->code, code);
 	box_gate_open(box);
 	return 0;
@@ -348,8 +354,8 @@ stage(struct LFIBox *box, lfiptr addr, const void *from, size_t size, void **out
 	err = os_protect((uint64_t) *out, size, LFI_PROT_READ);
 	if (err)
 		goto protect;
-	if (!box->engine->opts.no_verify &&
-	    (verify_filled(box, addr, *out, size, &report) < 0 || check_cpu(&report) < 0 || widen(box, report.code) < 0))
+	if (!box->engine->opts.no_verify && (verify_filled(box, addr, *out, size, &report) < 0 ||
+						check_cpu(&report) < 0 || widen(box, report.code) < 0))
 		goto release;
 	box->cpu |= report.cpu;
 	err = os_protect((uint64_t) *out, size, LFI_PROT_READ | LFI_PROT_EXEC);
@@ -371,7 +377,8 @@ static int
 reserve(struct LFIBox *box)
 {
 	if (box->pages.count + 2 > RUNS_MAX)
-		return error_set(LFI_ERR_LIMIT, "the sandbox has %zu mappings: more are not possible", box->pages.count);
+		return error_set(
+		    LFI_ERR_LIMIT, "the sandbox has %zu mappings: more are not possible", box->pages.count);
 	if (pages_reserve(&box->pages) < 0)
 		return error_set(LFI_ERR_NOMEM, "no memory for another mapping");
 	return 0;
@@ -384,12 +391,14 @@ check_range(struct LFIBox *box, lfiptr addr, size_t *size)
 	uint64_t page = box->engine->opts.pagesize, rounded;
 
 	if (addr % page != 0)
-		return error_set(LFI_ERR_INVALID, "address %#llx is no multiple of the page size", (unsigned long long) addr);
+		return error_set(
+		    LFI_ERR_INVALID, "address %#llx is no multiple of the page size", (unsigned long long) addr);
 	if (*size == 0)
 		return error_set(LFI_ERR_INVALID, "size is 0");
 	if (!checked_align_up(*size, page, &rounded) || !range_within(addr, rounded, box_min(box), box_max(box)))
-		return error_set(LFI_ERR_RANGE, "%#zx bytes at %#llx are not in [%#llx, %#llx), which can be mapped", *size,
-		    (unsigned long long) addr, (unsigned long long) box_min(box), (unsigned long long) box_max(box));
+		return error_set(LFI_ERR_RANGE, "%#zx bytes at %#llx are not in [%#llx, %#llx), which can be mapped",
+		    *size, (unsigned long long) addr, (unsigned long long) box_min(box),
+		    (unsigned long long) box_max(box));
 	*size = rounded;
 	return 0;
 }
@@ -460,7 +469,8 @@ clear_code(struct LFIBox *box, uint64_t start, uint64_t end, bool *closed)
 
 /* ---- Mapping ---- */
 
-/* The kernel could not replace [addr, addr + size). Mostly nothing has changed; if it has, nothing is there now (I5). */
+/* The kernel could not replace [addr, addr + size). Mostly nothing has changed; if it has, nothing is there now (I5).
+ */
 static void
 forget(struct LFIBox *box, lfiptr addr, size_t size)
 {
@@ -675,7 +685,8 @@ protect_code(struct LFIBox *box, lfiptr addr, size_t size)
 	void *made;
 	int err;
 
-	for (size_t i = pages_find(&box->pages, addr); i < box->pages.count && box->pages.runs[i].start < addr + size; i++) {
+	for (size_t i = pages_find(&box->pages, addr); i < box->pages.count && box->pages.runs[i].start < addr + size;
+	     i++) {
 		const struct PageRun *run = &box->pages.runs[i];
 
 		if (!(run->prot & LFI_PROT_EXEC))
@@ -691,7 +702,8 @@ protect_code(struct LFIBox *box, lfiptr addr, size_t size)
 	if (err) {
 		os_release(made, size);
 		forget(box, addr, size);
-		return error_set_os(LFI_ERR_OS, err, "cannot put %zu bytes of code at %#llx", size, (unsigned long long) addr);
+		return error_set_os(
+		    LFI_ERR_OS, err, "cannot put %zu bytes of code at %#llx", size, (unsigned long long) addr);
 	}
 	pages_set(&box->pages, addr, addr + size, prot, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS);
 	return 0;
@@ -746,7 +758,8 @@ lfi_box_copyto(struct LFIBox *box, lfiptr dst, const void *src, size_t size)
 	left = copy_guarded((void *) dst, src, size);
 	box_runner_give(box);
 	if (left > 0)
-		return error_set(LFI_ERR_UNMAPPED, "cannot write %#llx in the sandbox", (unsigned long long) (dst + size - left));
+		return error_set(
+		    LFI_ERR_UNMAPPED, "cannot write %#llx in the sandbox", (unsigned long long) (dst + size - left));
 	return 0;
 }
 
@@ -759,7 +772,8 @@ lfi_box_copyfm(struct LFIBox *box, void *dst, lfiptr src, size_t size)
 		return -1;
 	left = copy_guarded(dst, (const void *) src, size);
 	if (left > 0)
-		return error_set(LFI_ERR_UNMAPPED, "cannot read %#llx in the sandbox", (unsigned long long) (src + size - left));
+		return error_set(
+		    LFI_ERR_UNMAPPED, "cannot read %#llx in the sandbox", (unsigned long long) (src + size - left));
 	return 0;
 }
 
@@ -775,11 +789,14 @@ lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size)
 		max = box_max(box) - src;
 	n = strnlen_guarded((const char *) src, max);
 	if (n < 0)
-		return error_set(LFI_ERR_UNMAPPED, "cannot read all of the string at %#llx in the sandbox", (unsigned long long) src);
+		return error_set(LFI_ERR_UNMAPPED, "cannot read all of the string at %#llx in the sandbox",
+		    (unsigned long long) src);
 	if ((size_t) n == max)
-		return error_set(LFI_ERR_RANGE, "the string at %#llx does not end within %zu bytes", (unsigned long long) src, max);
+		return error_set(
+		    LFI_ERR_RANGE, "the string at %#llx does not end within %zu bytes", (unsigned long long) src, max);
 	if (copy_guarded(dst, (const void *) src, (size_t) n) > 0)
-		return error_set(LFI_ERR_UNMAPPED, "cannot read all of the string at %#llx in the sandbox", (unsigned long long) src);
+		return error_set(LFI_ERR_UNMAPPED, "cannot read all of the string at %#llx in the sandbox",
+		    (unsigned long long) src);
 	/* The sandbox may have changed it since: what counts is what we have. */
 	dst[n] = 0;
 	return (ssize_t) strlen(dst);
@@ -817,7 +834,8 @@ box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out)
 	if (err) {
 		os_release(made, size);
 		forget(box, addr, size);
-		return error_set_os(LFI_ERR_OS, err, "cannot put %zu bytes of code at %#llx", size, (unsigned long long) addr);
+		return error_set_os(
+		    LFI_ERR_OS, err, "cannot put %zu bytes of code at %#llx", size, (unsigned long long) addr);
 	}
 	pages_set(&box->pages, addr, addr + size, LFI_PROT_READ | LFI_PROT_EXEC, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS);
 	*out = addr;
@@ -860,7 +878,7 @@ box_mapping(struct LFIBox *box, lfiptr addr, struct BoxMapping *out)
 	if (found) {
 		const struct PageRun *run = &box->pages.runs[i];
 
-		*out = (struct BoxMapping) {run->start, run->end - run->start, run->prot, run->flags};
+		*out = (struct BoxMapping){run->start, run->end - run->start, run->prot, run->flags};
 	}
 	pthread_mutex_unlock(&box->lock);
 	return found;

@@ -44,9 +44,9 @@ struct LFIBox {
 	_Atomic(void *) callbacks[CALLBACK_ENTRIES];
 
 	struct LFIEngine *engine;
-	bool single_thread;        /* the engine's option */
-	uint32_t bundle;           /* likewise */
-	pthread_mutex_t lock;      /* everything below, and who may change mappings */
+	bool single_thread;   /* the engine's option */
+	uint32_t bundle;      /* likewise */
+	pthread_mutex_t lock; /* everything below, and who may change mappings */
 	struct PageMap pages;
 	struct LFIContext *contexts;
 	uint64_t cpu;
@@ -54,8 +54,8 @@ struct LFIBox {
 	void *user;
 	_Atomic uint64_t callback_page; /* 0 until mapped; written under the lock */
 	bool callbacks_ready;
-	_Atomic uintptr_t runner;  /* single-thread engines: the thread whose context executes, else 0 */
-	uint32_t runner_depth;     /* entries of that thread; written by it */
+	_Atomic uintptr_t runner; /* single-thread engines: the thread whose context executes, else 0 */
+	uint32_t runner_depth;    /* entries of that thread; written by it */
 };
 
 struct LFIContext {
@@ -64,26 +64,27 @@ struct LFIContext {
 	struct LFIContext *self;
 	_Atomic uint64_t tp;
 	struct LFIBox *box;
-	struct Frame *frame;      /* the innermost entry, NULL when not entered */
-	_Atomic uint32_t depth;   /* how many there are */
-	_Atomic uint32_t state;   /* STATE_*: written by the thread that entered, read by box_gate_close */
-	uint64_t resume;          /* L of the last runtime call, as the verifier saw it */
-	uint64_t resume_rsp;      /* rsp then */
+	struct Frame *frame;       /* the innermost entry, NULL when not entered */
+	_Atomic uint32_t depth;    /* how many there are */
+	_Atomic uint32_t state;    /* STATE_*: written by the thread that entered, read by box_gate_close */
+	uint64_t resume;           /* L of the last runtime call, as the verifier saw it */
+	uint64_t resume_rsp;       /* rsp then */
 	_Atomic uint64_t return_l; /* L of the return stub; ~0 when there is none */
-	uint32_t mxcsr;           /* the sandbox's, during a runtime call */
+	uint32_t mxcsr;            /* the sandbox's, during a runtime call */
 	uint16_t fcw;
-	bool ending;              /* lfi_ctx_exit was called */
+	bool ending; /* lfi_ctx_exit was called */
 	struct LFIRegs regs;
-	uint8_t ymmh[16][16];     /* upper halves, during a runtime call */
-	uint8_t zmm[32][64];      /* all of AVX-512, during a runtime call */
+	uint8_t ymmh[16][16]; /* upper halves, during a runtime call */
+	uint8_t zmm[32][64];  /* all of AVX-512, during a runtime call */
 	uint64_t mask[8];
 	_Atomic uint64_t inside[DEPTH_MAX + 1]; /* L of the runtime call or callback that each depth is in */
 
 	/* Who has entered; see own() in ctx.c. */
-	_Atomic uintptr_t biased; /* the thread that may enter without an atomic operation; 0: none yet, or none any more */
-	_Atomic uintptr_t first;  /* what biased was when it was set; never changes then */
-	_Atomic uint32_t quick;   /* `first` has entered, without an atomic operation */
-	_Atomic uintptr_t owner;  /* the thread that entered otherwise, else 0 */
+	_Atomic uintptr_t
+	    biased; /* the thread that may enter without an atomic operation; 0: none yet, or none any more */
+	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
+	_Atomic uint32_t quick;  /* `first` has entered, without an atomic operation */
+	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0 */
 	int exit_code;
 	bool faulted;
 	struct LFIFault fault;

@@ -56,7 +56,8 @@ boxmap_init(struct BoxMap *map, size_t nslots)
 	err = os_reserve(map->size, &map->start);
 	if (err) {
 		free(map->given);
-		return error_set_os(LFI_ERR_NOSPACE, err, "cannot reserve address space for %zu sandboxes of 4 GiB", nslots);
+		return error_set_os(
+		    LFI_ERR_NOSPACE, err, "cannot reserve address space for %zu sandboxes of 4 GiB", nslots);
 	}
 	/* I1, I2: the extra slot's worth of space covers the alignment. */
 	map->first = align_down((uint64_t) map->start + GUARD_SPAN + BOX_SIZE - 1, BOX_SIZE);

@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 struct BoxMap {
-	void *start;     /* of the reservation */
+	void *start; /* of the reservation */
 	size_t size;
-	uint64_t first;  /* base of slot 0 */
+	uint64_t first; /* base of slot 0 */
 	size_t nslots;
 	size_t used;     /* slots below this were taken at least once */
 	uint32_t *given; /* stack of slots that came back */

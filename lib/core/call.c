@@ -17,7 +17,8 @@
 
 _Thread_local struct LFIInvokeInfo lfi_invoke_info __attribute__((tls_model("initial-exec")));
 
-/* Left free above a call's stack: the red zone of what a handler interrupted, and what a callback looks at as stack arguments. */
+/* Left free above a call's stack: the red zone of what a handler interrupted, and what a callback looks at as stack
+ * arguments. */
 #define HEADROOM 128
 
 int
@@ -33,14 +34,17 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 	if (!page)
 		return error_set(LFI_ERR_INVALID, "lfi_box_init_ret must be called before functions of the sandbox");
 	if (!box_valid(box, target, 1))
-		return error_set(LFI_ERR_RANGE, "the function %#llx is not in the sandbox", (unsigned long long) target);
+		return error_set(
+		    LFI_ERR_RANGE, "the function %#llx is not in the sandbox", (unsigned long long) target);
 	if (sp < box_min(box) || sp > box_max(box) || sp - box_min(box) < need)
-		return error_set(LFI_ERR_RANGE, "the stack pointer %#llx has no room for a call below it in the sandbox",
+		return error_set(LFI_ERR_RANGE,
+		    "the stack pointer %#llx has no room for a call below it in the sandbox",
 		    (unsigned long long) ctx->regs.rsp);
 	sp -= need;
 	if (arch_store64((uint64_t *) sp, page) < 0 ||
 	    (stack_bytes > 0 && copy_guarded((void *) (sp + 8), stack, stack_bytes) > 0))
-		return error_set(LFI_ERR_UNMAPPED, "the stack at %#llx in the sandbox cannot be written", (unsigned long long) sp);
+		return error_set(
+		    LFI_ERR_UNMAPPED, "the stack at %#llx in the sandbox cannot be written", (unsigned long long) sp);
 	frame->target = box_mask_entry(box, target);
 	frame->sp = sp;
 	return 0;
@@ -143,7 +147,8 @@ clear_floats(struct Frame *frame, size_t used)
 }
 
 static int
-invoke(struct Frame *frame, struct LFIBox *box, struct LFIContext **where, lfiptr target, void *stack, size_t stack_bytes)
+invoke(
+    struct Frame *frame, struct LFIBox *box, struct LFIContext **where, lfiptr target, void *stack, size_t stack_bytes)
 {
 	struct LFIContext *ctx;
 
@@ -200,7 +205,7 @@ ctx_invoke(struct Frame *frame, uint64_t *stack)
 struct Type {
 	size_t size, align; /* size 0: void */
 	bool is_struct;
-	bool floats[2];     /* of each eightbyte: all of it is float or double */
+	bool floats[2]; /* of each eightbyte: all of it is float or double */
 	char letter;
 };
 
@@ -215,9 +220,17 @@ static const struct {
 	uint8_t size;
 	bool is_float, is_signed;
 } scalars[] = {
-	{'b', 1, false, true}, {'B', 1, false, false}, {'h', 2, false, true}, {'H', 2, false, false},
-	{'i', 4, false, true}, {'I', 4, false, false}, {'l', 8, false, true}, {'L', 8, false, false},
-	{'p', 8, false, false}, {'f', 4, true, false}, {'d', 8, true, false},
+    {'b', 1, false, true},
+    {'B', 1, false, false},
+    {'h', 2, false, true},
+    {'H', 2, false, false},
+    {'i', 4, false, true},
+    {'I', 4, false, false},
+    {'l', 8, false, true},
+    {'L', 8, false, false},
+    {'p', 8, false, false},
+    {'f', 4, true, false},
+    {'d', 8, true, false},
 };
 
 static int
@@ -385,7 +398,7 @@ take_result(const struct Frame *frame, const struct Type *type, union LFIValue *
 	if (!ret || type->size == 0)
 		return;
 	for (size_t i = 0; i < (type->size + 7) / 8; i++)
-		bits[i] = type->floats[i] ? floats[nfloats++] : ints[nints++];
+		bits[i] = type->floats[i] ? floats[nfloats++] : ints[nints++]; /* NOLINT: size <= 16 */
 	if (type->is_struct) {
 		memcpy(ret->p, bits, type->size);
 		return;

@@ -32,7 +32,8 @@ void *box_span(struct LFIBox *box, lfiptr addr, size_t size);
  */
 size_t copy_guarded(void *dst, const void *src, size_t size);
 
-/* As strnlen on sandbox memory: the length without NUL, `max` when there is none, -1 when a page cannot be read first. */
+/* As strnlen on sandbox memory: the length without NUL, `max` when there is none, -1 when a page cannot be read first.
+ */
 ssize_t strnlen_guarded(const char *s, size_t max);
 
 /* A maximal run of pages that were mapped alike. */

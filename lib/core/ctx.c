@@ -247,7 +247,8 @@ frame_push(struct LFIContext *ctx, struct Frame *frame)
 	if (!thread_self.ready && os_thread_ready() < 0)
 		return -1;
 	if (thread_interrupted())
-		return error_set(LFI_ERR_BUSY, "a signal handler that interrupted sandboxed code cannot enter a sandbox");
+		return error_set(
+		    LFI_ERR_BUSY, "a signal handler that interrupted sandboxed code cannot enter a sandbox");
 	if (own(ctx) < 0)
 		return -1;
 	depth = atomic_load_explicit(&ctx->depth, memory_order_relaxed);
@@ -299,11 +300,13 @@ frame_error(struct LFIContext *ctx, const struct Frame *frame)
 	const struct LFIFault *fault = &ctx->fault;
 
 	if (frame->end == END_EXIT)
-		return error_set(LFI_ERR_INTERRUPTED, "the call was ended by lfi_ctx_exit with code %d", ctx->exit_code);
+		return error_set(
+		    LFI_ERR_INTERRUPTED, "the call was ended by lfi_ctx_exit with code %d", ctx->exit_code);
 	if (fault->signal == SIGSYS)
 		return error_set(LFI_ERR_FAULT, "sandboxed code made a call at %#llx that nothing serves",
 		    (unsigned long long) fault->pc);
-	return error_set(LFI_ERR_FAULT, "sandboxed code trapped at %#llx: %s, address %#llx", (unsigned long long) fault->pc,
+	return error_set(LFI_ERR_FAULT, "sandboxed code trapped at %#llx: %s, address %#llx",
+	    (unsigned long long) fault->pc,
 	    fault->signal == SIGSEGV  ? "SIGSEGV"
 	    : fault->signal == SIGBUS ? "SIGBUS"
 	    : fault->signal == SIGILL ? "SIGILL"
@@ -357,7 +360,7 @@ lfi_ctx_exit(struct LFIContext *ctx, int code)
 static int
 unserved(struct LFIContext *ctx)
 {
-	ctx->fault = (struct LFIFault) {.signal = SIGSYS, .pc = ctx->resume, .regs = ctx->regs};
+	ctx->fault = (struct LFIFault){.signal = SIGSYS, .pc = ctx->resume, .regs = ctx->regs};
 	ctx->faulted = true;
 	ctx->frame->end = END_FAULT;
 	return 1;

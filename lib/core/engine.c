@@ -34,7 +34,8 @@ take_options(struct LFIOptions *opts, const struct LFIOptions *given, size_t siz
 		return error_set(LFI_ERR_INVALID, "boxsize is %zu: only 4 GiB (%llu) is supported", opts->boxsize,
 		    (unsigned long long) BOX_SIZE);
 	if (opts->pagesize != 0 && opts->pagesize != pagesize)
-		return error_set(LFI_ERR_INVALID, "pagesize is %zu: this machine has pages of %zu", opts->pagesize, pagesize);
+		return error_set(
+		    LFI_ERR_INVALID, "pagesize is %zu: this machine has pages of %zu", opts->pagesize, pagesize);
 	if (opts->bundle != 0 && opts->bundle != 16 && opts->bundle != 32)
 		return error_set(LFI_ERR_INVALID, "bundle is %u: 16 and 32 are supported", opts->bundle);
 	if (opts->stores_only && opts->jumps_only)

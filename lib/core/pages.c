@@ -69,8 +69,7 @@ insert(struct PageMap *map, size_t at, struct PageRun run)
 	map->count++;
 }
 
-static void
-delete(struct PageMap *map, size_t at, size_t n)
+static void delete (struct PageMap *map, size_t at, size_t n)
 {
 	memmove(&map->runs[at], &map->runs[at + n], (map->count - at - n) * sizeof map->runs[0]);
 	map->count -= n;
@@ -96,7 +95,7 @@ static bool
 alike(const struct PageRun *a, const struct PageRun *b)
 {
 	return a->end == b->start && a->prot == b->prot && a->flags == b->flags &&
-	    a->flags == (LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS) && !(a->prot & LFI_PROT_EXEC);
+	       a->flags == (LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS) && !(a->prot & LFI_PROT_EXEC);
 }
 
 /* Join run i with its neighbours where they are alike. */
@@ -105,11 +104,11 @@ join(struct PageMap *map, size_t i)
 {
 	if (i + 1 < map->count && alike(&map->runs[i], &map->runs[i + 1])) {
 		map->runs[i].end = map->runs[i + 1].end;
-		delete(map, i + 1, 1);
+		delete (map, i + 1, 1);
 	}
 	if (i > 0 && alike(&map->runs[i - 1], &map->runs[i])) {
 		map->runs[i - 1].end = map->runs[i].end;
-		delete(map, i, 1);
+		delete (map, i, 1);
 	}
 }
 
@@ -124,10 +123,10 @@ pages_set(struct PageMap *map, uint64_t start, uint64_t end, int prot, int flags
 	last = first;
 	while (last < map->count && map->runs[last].start < end)
 		last++;
-	delete(map, first, last - first);
+	delete (map, first, last - first);
 	if (prot < 0)
 		return;
-	insert(map, first, (struct PageRun) {start, end, prot, flags});
+	insert(map, first, (struct PageRun){start, end, prot, flags});
 	join(map, first);
 }
 

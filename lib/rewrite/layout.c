@@ -105,7 +105,7 @@ classify_directive(struct Layout *l, size_t index)
 	struct Item *item = &l->items[index];
 	long most;
 
-	if (str_is(st->name, ".bundle_align_mode")) {
+	if (str_is(st->name, ".bundle_align_mode") || (st->exec && str_is(st->name, ".nops"))) {
 		item->kind = ITEM_DROP;
 	} else if (!st->exec) {
 		return;
@@ -113,8 +113,6 @@ classify_directive(struct Layout *l, size_t index)
 		item->kind = ITEM_LOCK;
 	} else if (str_is(st->name, ".bundle_unlock")) {
 		item->kind = ITEM_UNLOCK;
-	} else if (str_is(st->name, ".nops")) {
-		item->kind = ITEM_DROP;
 	} else if (str_is(st->name, ".p2align") && parse_align(st, &item->number, &most)) {
 		item->kind = most < 0 ? ITEM_ALIGN : ITEM_END;
 		if (most >= 0)

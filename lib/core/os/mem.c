@@ -74,7 +74,8 @@ unuse(uint64_t addr, size_t size)
 {
 	void *got;
 
-	return map((void *) addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0, &got);
+	return map(
+	    (void *) addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0, &got);
 }
 
 int

@@ -14,7 +14,8 @@
 /* Inaccessible address space of the kernel's choice. */
 int os_reserve(size_t size, void **out);
 
-/* Replace what is there by inaccessible address space. Works at the kernel's limit of mappings too, after os_spare_init. */
+/* Replace what is there by inaccessible address space. Works at the kernel's limit of mappings too, after
+ * os_spare_init. */
 int os_unuse(uint64_t addr, size_t size);
 void os_spare_init(void);
 
@@ -24,7 +25,8 @@ bool os_mapped(uint64_t addr, size_t size);
 /* Give address space back to the host. */
 void os_release(void *addr, size_t size);
 
-/* Pages at exactly `addr`, or of the kernel's choice when that is 0. prot and flags are LFI_*; fd is -1 for anonymous ones. */
+/* Pages at exactly `addr`, or of the kernel's choice when that is 0. prot and flags are LFI_*; fd is -1 for anonymous
+ * ones. */
 int os_map(uint64_t addr, size_t size, int prot, int flags, int fd, off_t off, void **out);
 
 int os_protect(uint64_t addr, size_t size, int prot);
@@ -44,7 +46,8 @@ int os_random_page(size_t size, void **out);
 /* Whether os_barrier works here. Once per process. */
 bool os_barrier_init(void);
 
-/* After it, each thread of the process has passed a full memory barrier. False when the kernel has come to forbid it. */
+/* After it, each thread of the process has passed a full memory barrier. False when the kernel has come to forbid it.
+ */
 bool os_barrier(void);
 
 size_t os_pagesize(void);

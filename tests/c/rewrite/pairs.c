@@ -117,6 +117,8 @@ static const struct Row rows[] = {
     {"a move that a return confirms", "addq $24, %rsp\nret", "addq $24, %rsp\n" RETURN, {0}},
     {"a move that nothing confirms before a jump", "1: addq $24, %rsp\njmp 1b",
 	"1:\n" LOCK "addl $24, %esp\naddq %r14, %rsp\n" UNLOCK "jmp 1b\n", {0}},
+    {"a shift by a count confirms nothing", "subq $8, %rsp\nshll $3, (%rsp)\njmp 1f\n1:",
+	LOCK "subl $8, %esp\naddq %r14, %rsp\n" UNLOCK "shll $3, (%rsp)\njmp 1f\n1:\n", {0}},
     {"lea leaves the flags alone",
 	"leaq 24(%rsp), %rsp\njne 1f\n1:", LOCK "leal 24(%rsp), %esp\n" RSP UNLOCK "jne 1f\n1:\n", {0}},
     {"a large move", "subq $100000, %rsp\npushq %rax",

@@ -73,7 +73,8 @@ SAME(FRAME_RDX, Frame, rdx);
 SAME(FRAME_XMM0, Frame, xmm0);
 SAME(FRAME_XMM1, Frame, xmm1);
 static_assert(sizeof(struct Frame) == FRAME_SIZE && FRAME_SIZE % 16 == 0, "I1");
-static_assert((int) CODE_AVX == LFI_CODE_AVX && (int) CODE_AVX512 == LFI_CODE_AVX512 && (int) CODE_X87 == LFI_CODE_X87, "I1");
+static_assert(
+    (int) CODE_AVX == LFI_CODE_AVX && (int) CODE_AVX512 == LFI_CODE_AVX512 && (int) CODE_X87 == LFI_CODE_X87, "I1");
 
 #define TABLE_ENTRIES 512 /* a page of them; the scheme uses 32 */
 
@@ -85,56 +86,57 @@ static const struct {
 	uint32_t leaf, subleaf;
 	int reg, bit;
 } feature_bits[LFI_CPU_COUNT] = {
-	[LFI_CPU_SSE3] = {1, 0, 2, 0},
-	[LFI_CPU_SSSE3] = {1, 0, 2, 9},
-	[LFI_CPU_SSE41] = {1, 0, 2, 19},
-	[LFI_CPU_SSE42] = {1, 0, 2, 20},
-	[LFI_CPU_POPCNT] = {1, 0, 2, 23},
-	[LFI_CPU_LZCNT] = {0x80000001, 0, 2, 5},
-	[LFI_CPU_CX16] = {1, 0, 2, 13},
-	[LFI_CPU_MOVBE] = {1, 0, 2, 22},
-	[LFI_CPU_LAHF] = {0x80000001, 0, 2, 0},
-	[LFI_CPU_AES] = {1, 0, 2, 25},
-	[LFI_CPU_PCLMUL] = {1, 0, 2, 1},
-	[LFI_CPU_SHA] = {7, 0, 1, 29},
-	[LFI_CPU_GFNI] = {7, 0, 2, 8},
-	[LFI_CPU_RDRAND] = {1, 0, 2, 30},
-	[LFI_CPU_RDSEED] = {7, 0, 1, 18},
-	[LFI_CPU_ADX] = {7, 0, 1, 19},
-	[LFI_CPU_BMI1] = {7, 0, 1, 3},
-	[LFI_CPU_BMI2] = {7, 0, 1, 8},
-	[LFI_CPU_F16C] = {1, 0, 2, 29},
-	[LFI_CPU_FMA] = {1, 0, 2, 12},
-	[LFI_CPU_AVX] = {1, 0, 2, 28},
-	[LFI_CPU_AVX2] = {7, 0, 1, 5},
-	[LFI_CPU_VAES] = {7, 0, 2, 9},
-	[LFI_CPU_VPCLMUL] = {7, 0, 2, 10},
-	[LFI_CPU_AVX_VNNI] = {7, 1, 0, 4},
-	[LFI_CPU_RDTSCP] = {0x80000001, 0, 3, 27},
-	[LFI_CPU_AVX512F] = {7, 0, 1, 16},
-	[LFI_CPU_AVX512BW] = {7, 0, 1, 30},
-	[LFI_CPU_AVX512DQ] = {7, 0, 1, 17},
-	[LFI_CPU_AVX512VL] = {7, 0, 1, 31},
-	[LFI_CPU_AVX512CD] = {7, 0, 1, 28},
-	[LFI_CPU_AVX512_VNNI] = {7, 0, 2, 11},
-	[LFI_CPU_AVX512_VBMI] = {7, 0, 2, 1},
-	[LFI_CPU_AVX512_VBMI2] = {7, 0, 2, 6},
-	[LFI_CPU_AVX512_IFMA] = {7, 0, 1, 21},
-	[LFI_CPU_AVX512_BITALG] = {7, 0, 2, 12},
-	[LFI_CPU_AVX512_VPOPCNTDQ] = {7, 0, 2, 14},
-	[LFI_CPU_AVX512_BF16] = {7, 1, 0, 5},
-	[LFI_CPU_AVX512_FP16] = {7, 0, 3, 23},
+    [LFI_CPU_SSE3] = {1, 0, 2, 0},
+    [LFI_CPU_SSSE3] = {1, 0, 2, 9},
+    [LFI_CPU_SSE41] = {1, 0, 2, 19},
+    [LFI_CPU_SSE42] = {1, 0, 2, 20},
+    [LFI_CPU_POPCNT] = {1, 0, 2, 23},
+    [LFI_CPU_LZCNT] = {0x80000001, 0, 2, 5},
+    [LFI_CPU_CX16] = {1, 0, 2, 13},
+    [LFI_CPU_MOVBE] = {1, 0, 2, 22},
+    [LFI_CPU_LAHF] = {0x80000001, 0, 2, 0},
+    [LFI_CPU_AES] = {1, 0, 2, 25},
+    [LFI_CPU_PCLMUL] = {1, 0, 2, 1},
+    [LFI_CPU_SHA] = {7, 0, 1, 29},
+    [LFI_CPU_GFNI] = {7, 0, 2, 8},
+    [LFI_CPU_RDRAND] = {1, 0, 2, 30},
+    [LFI_CPU_RDSEED] = {7, 0, 1, 18},
+    [LFI_CPU_ADX] = {7, 0, 1, 19},
+    [LFI_CPU_BMI1] = {7, 0, 1, 3},
+    [LFI_CPU_BMI2] = {7, 0, 1, 8},
+    [LFI_CPU_F16C] = {1, 0, 2, 29},
+    [LFI_CPU_FMA] = {1, 0, 2, 12},
+    [LFI_CPU_AVX] = {1, 0, 2, 28},
+    [LFI_CPU_AVX2] = {7, 0, 1, 5},
+    [LFI_CPU_VAES] = {7, 0, 2, 9},
+    [LFI_CPU_VPCLMUL] = {7, 0, 2, 10},
+    [LFI_CPU_AVX_VNNI] = {7, 1, 0, 4},
+    [LFI_CPU_RDTSCP] = {0x80000001, 0, 3, 27},
+    [LFI_CPU_AVX512F] = {7, 0, 1, 16},
+    [LFI_CPU_AVX512BW] = {7, 0, 1, 30},
+    [LFI_CPU_AVX512DQ] = {7, 0, 1, 17},
+    [LFI_CPU_AVX512VL] = {7, 0, 1, 31},
+    [LFI_CPU_AVX512CD] = {7, 0, 1, 28},
+    [LFI_CPU_AVX512_VNNI] = {7, 0, 2, 11},
+    [LFI_CPU_AVX512_VBMI] = {7, 0, 2, 1},
+    [LFI_CPU_AVX512_VBMI2] = {7, 0, 2, 6},
+    [LFI_CPU_AVX512_IFMA] = {7, 0, 1, 21},
+    [LFI_CPU_AVX512_BITALG] = {7, 0, 2, 12},
+    [LFI_CPU_AVX512_VPOPCNTDQ] = {7, 0, 2, 14},
+    [LFI_CPU_AVX512_BF16] = {7, 1, 0, 5},
+    [LFI_CPU_AVX512_FP16] = {7, 0, 3, 23},
 };
 
 #define BIT(feature) ((uint64_t) 1 << (feature))
 
 /* What needs the kernel to save ymm, and zmm and masks. */
 static const uint64_t needs_ymm = BIT(LFI_CPU_F16C) | BIT(LFI_CPU_FMA) | BIT(LFI_CPU_AVX) | BIT(LFI_CPU_AVX2) |
-    BIT(LFI_CPU_VAES) | BIT(LFI_CPU_VPCLMUL) | BIT(LFI_CPU_AVX_VNNI);
+				  BIT(LFI_CPU_VAES) | BIT(LFI_CPU_VPCLMUL) | BIT(LFI_CPU_AVX_VNNI);
 static const uint64_t needs_zmm = BIT(LFI_CPU_AVX512F) | BIT(LFI_CPU_AVX512BW) | BIT(LFI_CPU_AVX512DQ) |
-    BIT(LFI_CPU_AVX512VL) | BIT(LFI_CPU_AVX512CD) | BIT(LFI_CPU_AVX512_VNNI) | BIT(LFI_CPU_AVX512_VBMI) |
-    BIT(LFI_CPU_AVX512_VBMI2) | BIT(LFI_CPU_AVX512_IFMA) | BIT(LFI_CPU_AVX512_BITALG) |
-    BIT(LFI_CPU_AVX512_VPOPCNTDQ) | BIT(LFI_CPU_AVX512_BF16) | BIT(LFI_CPU_AVX512_FP16);
+				  BIT(LFI_CPU_AVX512VL) | BIT(LFI_CPU_AVX512CD) | BIT(LFI_CPU_AVX512_VNNI) |
+				  BIT(LFI_CPU_AVX512_VBMI) | BIT(LFI_CPU_AVX512_VBMI2) | BIT(LFI_CPU_AVX512_IFMA) |
+				  BIT(LFI_CPU_AVX512_BITALG) | BIT(LFI_CPU_AVX512_VPOPCNTDQ) |
+				  BIT(LFI_CPU_AVX512_BF16) | BIT(LFI_CPU_AVX512_FP16);
 
 /* Which vector state the kernel switches: XCR0, or 0 without xgetbv. */
 static uint64_t
@@ -155,7 +157,8 @@ find_features(void)
 	uint32_t regs[4];
 
 	for (int i = 0; i < LFI_CPU_COUNT; i++) {
-		if (!__get_cpuid_count(feature_bits[i].leaf, feature_bits[i].subleaf, &regs[0], &regs[1], &regs[2], &regs[3]))
+		if (!__get_cpuid_count(
+			feature_bits[i].leaf, feature_bits[i].subleaf, &regs[0], &regs[1], &regs[2], &regs[3]))
 			continue;
 		if (regs[feature_bits[i].reg] >> feature_bits[i].bit & 1)
 			found |= BIT(i);
@@ -247,15 +250,15 @@ static void
 put_x87_scrub(uint8_t *at, const float *zero)
 {
 	static const uint8_t begin[] = {
-		0xdf, 0xe0,       /* fnstsw %ax */
-		0x66, 0x85, 0xc0, /* testw %ax, %ax: exceptions, conditions, top of stack */
-		0x74, 0x02,       /* jz over the next */
-		0xdb, 0xe3,       /* fninit */
-		0x0f, 0x77,       /* emms */
+	    0xdf, 0xe0,       /* fnstsw %ax */
+	    0x66, 0x85, 0xc0, /* testw %ax, %ax: exceptions, conditions, top of stack */
+	    0x74, 0x02,       /* jz over the next */
+	    0xdb, 0xe3,       /* fninit */
+	    0x0f, 0x77,       /* emms */
 	};
 	static const uint8_t end[] = {
-		0x0f, 0x77, /* emms */
-		0xc3,       /* ret */
+	    0x0f, 0x77, /* emms */
+	    0xc3,       /* ret */
 	};
 
 	memcpy(at, begin, sizeof begin);
@@ -274,12 +277,12 @@ static void
 fill_stubs(struct StubPage *page, size_t size)
 {
 	static const uint8_t get_tp[] = {
-		0x49, 0x8b, 0x47, 0x10, /* movq 16(%r15), %rax */
-		0x41, 0xff, 0xe3,       /* jmpq *%r11 */
+	    0x49, 0x8b, 0x47, 0x10, /* movq 16(%r15), %rax */
+	    0x41, 0xff, 0xe3,       /* jmpq *%r11 */
 	};
 	static const uint8_t set_tp[] = {
-		0x49, 0x89, 0x7f, 0x10, /* movq %rdi, 16(%r15) */
-		0x41, 0xff, 0xe3,       /* jmpq *%r11 */
+	    0x49, 0x89, 0x7f, 0x10, /* movq %rdi, 16(%r15) */
+	    0x41, 0xff, 0xe3,       /* jmpq *%r11 */
 	};
 
 	memset(page, 0xcc, size);
@@ -359,22 +362,22 @@ void
 arch_callback_page(uint8_t *page, size_t size, unsigned bundle, bool single_thread)
 {
 	uint8_t entry[CALLBACK_ENTRY] = {
-		0x4c, 0x8d, 0x1d, 0x04, 0x00, 0x00, 0x00, /* leaq L(%rip), %r11 */
-		0x41, 0xff, 0x66, 0xe0,                   /* jmpq *-32(%r14) */
-		0x0f, 0x1f, 0x44, 0x00, 0x00,             /* L: nopl */
+	    0x4c, 0x8d, 0x1d, 0x04, 0x00, 0x00, 0x00, /* leaq L(%rip), %r11 */
+	    0x41, 0xff, 0x66, 0xe0,                   /* jmpq *-32(%r14) */
+	    0x0f, 0x1f, 0x44, 0x00, 0x00,             /* L: nopl */
 	};
 	uint8_t masked[] = {
-		0x41, 0x5b,             /* popq %r11 */
-		0x41, 0x83, 0xe3, 0xe0, /* andl $-bundle, %r11d */
-		0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
-		0x41, 0xff, 0xe3,       /* jmpq *%r11 */
+	    0x41, 0x5b,             /* popq %r11 */
+	    0x41, 0x83, 0xe3, 0xe0, /* andl $-bundle, %r11d */
+	    0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
+	    0x41, 0xff, 0xe3,       /* jmpq *%r11 */
 	};
 	uint8_t returned[] = {
-		0x4c, 0x8b, 0x1c, 0x24, /* movq (%rsp), %r11 */
-		0x41, 0x83, 0xe3, 0xe0, /* andl $-bundle, %r11d */
-		0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
-		0x4c, 0x89, 0x1c, 0x24, /* movq %r11, (%rsp) */
-		0xc3,                   /* ret */
+	    0x4c, 0x8b, 0x1c, 0x24, /* movq (%rsp), %r11 */
+	    0x41, 0x83, 0xe3, 0xe0, /* andl $-bundle, %r11d */
+	    0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
+	    0x4c, 0x89, 0x1c, 0x24, /* movq %r11, (%rsp) */
+	    0xc3,                   /* ret */
 	};
 
 	masked[5] = returned[7] = (uint8_t) -bundle;

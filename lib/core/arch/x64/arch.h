@@ -25,16 +25,16 @@
 struct Frame {
 	struct LFIContext *ctx;
 	uint64_t host_sp;
-	uint64_t gs;       /* the host's */
-	uint32_t mxcsr;    /* the host's */
-	uint16_t fcw;      /* the host's */
-	uint32_t kind;     /* FRAME_* */
-	uint32_t end;      /* END_* */
-	uint64_t target;   /* masked */
-	uint64_t sp;       /* of a call: points to the return address */
+	uint64_t gs;     /* the host's */
+	uint32_t mxcsr;  /* the host's */
+	uint16_t fcw;    /* the host's */
+	uint32_t kind;   /* FRAME_* */
+	uint32_t end;    /* END_* */
+	uint64_t target; /* masked */
+	uint64_t sp;     /* of a call: points to the return address */
 	uint64_t gpr[ARCH_INT_REGS];
 	uint64_t xmm[ARCH_FLOAT_REGS]; /* low halves: no argument is longer */
-	uint64_t rax, rdx; /* results */
+	uint64_t rax, rdx;             /* results */
 	uint64_t xmm0, xmm1;
 
 	/* Not known to entry.S. */
@@ -74,7 +74,7 @@ uint64_t arch_guard_fixup(uint64_t pc);
 
 /* The runtime-call table and the code that it points to: one of each per engine. */
 struct ArchStubs {
-	void *table;      /* two pages, shared: the table page and the copy for the sandbox's first page */
+	void *table; /* two pages, shared: the table page and the copy for the sandbox's first page */
 	size_t pagesize;
 	void *code;
 };
