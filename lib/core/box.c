@@ -682,7 +682,7 @@ static int
 protect_code(struct LFIBox *box, lfiptr addr, size_t size)
 {
 	const int prot = LFI_PROT_READ | LFI_PROT_EXEC;
-	void *made;
+	void *made = NULL;
 	int err;
 
 	for (size_t i = pages_find(&box->pages, addr); i < box->pages.count && box->pages.runs[i].start < addr + size;
@@ -820,7 +820,7 @@ int
 box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out)
 {
 	lfiptr addr;
-	void *made;
+	void *made = NULL;
 	int err;
 
 	addr = pages_place(&box->pages, size, box_min(box), box_max(box));

@@ -13,12 +13,24 @@ enum { ONE, TWO, T38, T3A, V0F, V38, V3A, MAPS };
 /* An operand of a row: class, access, and for ModRM.rm which form it may take. */
 enum {
 	/* General registers: byte, 16, 32, 64 bits, by operand size, 32 or 64 by W, 64 or (with 66) 16. */
-	Gb = 1, Gw, Gd, Gq, Gv, Gy, Gs,
+	Gb = 1,
+	Gw,
+	Gd,
+	Gq,
+	Gv,
+	Gy,
+	Gs,
 	/* Vector registers of the instruction's length, and of 128 bits; MMX; x87. */
-	Vx = 8, Vo, Pq, St,
+	Vx = 8,
+	Vo,
+	Pq,
+	St,
 	CLASS = 15,
-	R = 16, W = 32, RW = 48,
-	MEM = 64, REG = 128,
+	R = 16,
+	W = 32,
+	RW = 48,
+	MEM = 64,
+	REG = 128,
 };
 
 /* Immediates: bytes, except that IZ and IV depend on the operand size. */
@@ -27,11 +39,30 @@ enum { IMM_NONE, IB, IZ, IV, REL8, REL32, MOFFS };
 /* What the rules treat specially. ADD to LEA are the 16-, 32- and 64-bit forms only. */
 enum {
 	PLAIN,
-	ADD, OR, AND, SUB, MOV, LEA,
-	NOP, PUSH, POP, LEAVE,
-	BRANCH, CALL, JMP_INDIRECT, CALL_INDIRECT, RET,
-	STOS, SCAS, MOVS, CMPS, LODS,
-	BITTEST, GATHER, IMPLICIT, RDTSC,
+	ADD,
+	OR,
+	AND,
+	SUB,
+	MOV,
+	LEA,
+	NOP,
+	PUSH,
+	POP,
+	LEAVE,
+	BRANCH,
+	CALL,
+	JMP_INDIRECT,
+	CALL_INDIRECT,
+	RET,
+	STOS,
+	SCAS,
+	MOVS,
+	CMPS,
+	LODS,
+	BITTEST,
+	GATHER,
+	IMPLICIT,
+	RDTSC,
 };
 
 enum {
@@ -45,8 +76,10 @@ enum {
 	O66 = 1 << 7,     /* may take 66 as operand size besides its mandatory prefix */
 	NO66 = 1 << 8,    /* no 66 although others of its group take it */
 	CX16 = 1 << 9,    /* with REX.W needs LFI_CPU_CX16 */
-	L0 = 1 << 10, L1 = 1 << 11, /* VEX.L must be this */
-	W0 = 1 << 12, W1 = 1 << 13, /* VEX.W must be this */
+	L0 = 1 << 10,
+	L1 = 1 << 11, /* VEX.L must be this */
+	W0 = 1 << 12,
+	W1 = 1 << 13, /* VEX.W must be this */
 };
 
 /* .mem: 4 or 8 bytes by W. */
