@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core of lfi: engines, sandboxes ("boxes"), contexts, calls in and out.
+ *
+ * For all calls:
+ * - Errors: what makes something returns NULL (an lfiptr: (lfiptr) -1), what
+ *   does something returns -1 (a bool: false). lfi_errno() and lfi_errmsg() of
+ *   the calling thread then say why. Nothing here prints, exits or aborts on
+ *   input.
+ * - Ownership: an engine must outlive its boxes, a box its contexts. Each
+ *   `_free(NULL)` does nothing.
+ * - Threads: engines and boxes may be used from any thread; a context by one
+ *   thread at a time.
+ * - Signals: sandboxed code runs on a stack that it controls, so every signal
+ *   handler of the host must be installed with SA_ONSTACK. The library does so
+ *   for those that are there before the first engine, and gives each thread
+ *   that enters a sandbox an alternate stack; see docs/signals.md.
+ * - Addresses: an lfiptr is an address in a sandbox as sandboxed code sees it.
+ *   Those that come from a sandbox are hostile: what takes one checks it.
+ */
+#ifndef LFI_CORE_H
+#define LFI_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <lfi/lfi_arch.h>
+#include <lfi/lfi_version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct LFIEngine;
+struct LFIBox;
+struct LFIContext;
+
+/** An address in a sandbox. */
+typedef uint64_t lfiptr;
+
+/* ---- Errors ---- */
+
+/** Stable numbers; new ones are added at the end. */
+enum LFIErrorCode {
+	LFI_OK = 0,
+	LFI_ERR_INVALID,     /**< an argument is wrong */
+	LFI_ERR_NOMEM,       /**< no memory, in the host or in the sandbox */
+	LFI_ERR_NOSPACE,     /**< no room for another sandbox */
+	LFI_ERR_OS,          /**< the host's kernel refused something; the message has its words */
+	LFI_ERR_RANGE,       /**< an address or a length outside the sandbox */
+	LFI_ERR_UNMAPPED,    /**< a page that is not mapped, or not so that it can be read or written */
+	LFI_ERR_VERIFY,      /**< code that does not verify */
+	LFI_ERR_CPU,         /**< code that needs a processor feature that is absent */
+	LFI_ERR_ELF,         /**< a file that is no program for us */
+	LFI_ERR_BUSY,        /**< a context that is entered already, or code with a context inside */
+	LFI_ERR_FAULT,       /**< sandboxed code trapped */
+	LFI_ERR_INTERRUPTED, /**< stopped by lfi_box_interrupt */
+	LFI_ERR_DEADLINE,    /**< stopped by its deadline */
+	LFI_ERR_LIMIT,       /**< a limit of the box */
+	LFI_ERR_NOTFOUND,    /**< no such symbol */
+	LFI_ERR_SIGNATURE,   /**< a signature that does not parse or does not fit */
+	LFI_ERR_REWRITE,     /**< assembly that cannot be confined */
+	LFI_ERR_UNSUPPORTED, /**< not on this machine or not with these options */
+};
+
+/** Code of the calling thread's last failed call; LFI_OK if none failed yet. */
+LFI_API int lfi_errno(void);
+
+/** One sentence for lfi_errno(). Valid until the thread's next failed call. Never NULL. */
+LFI_API const char *lfi_errmsg(void);
+
+/** Both at once, for bindings. */
+struct LFIError {
+	int code;
+	char message[508];
+};
+
+/** Copy the calling thread's last error to `out`. */
+LFI_API void lfi_error_get(struct LFIError *out);
+
+/** Forget the calling thread's last error. */
+LFI_API void lfi_error_clear(void);
+
+/** The name of a code, for example "LFI_ERR_VERIFY"; "unknown" for other numbers. Static. */
+LFI_API const char *lfi_error_name(int code);
+
+/** Receives log lines (without newline). Called from any thread. */
+typedef void (*LFILogFn)(const char *line, void *user);
+
+/** Where log lines go, for the whole process; NULL means stderr. */
+LFI_API void lfi_set_log(LFILogFn fn, void *user);
+
+/* ---- Engine ---- */
+
+/** Zero-initialise; new members come at the end and mean the old behaviour when 0. */
+struct LFIOptions {
+	size_t boxsize;     /**< bytes; 0 or 4 GiB, nothing else yet */
+	size_t pagesize;    /**< bytes; 0 or the host's page size */
+	bool verbose;       /**< log; also by LFI_VERBOSE=1 */
+	bool no_verify;     /**< unsafe: do not verify code */
+	bool stores_only;   /**< accept code of the policy stores-only */
+	bool jumps_only;    /**< accept code of the policy jumps-only: needs another memory protection */
+	bool single_thread; /**< accept single-thread returns (scheme section 8); one context runs in a box at a time */
+	bool no_low_table;  /**< no copy of the runtime-call table in a sandbox's first page */
+	bool no_rdtsc;      /**< refuse code that reads the time-stamp counter */
+	unsigned bundle;    /**< 32 or 16 bytes; 0 means 32 */
+};
+
+/** As lfi_new, for callers of another version: `size` is sizeof the caller's struct. */
+LFI_API struct LFIEngine *lfi_new_sized(const struct LFIOptions *opts, size_t size, size_t nsandboxes);
+
+/**
+ * Reserve address space (no memory) for `nsandboxes` sandboxes of 4 GiB, at least 1.
+ *
+ * @return NULL: LFI_ERR_INVALID (options), LFI_ERR_NOSPACE, LFI_ERR_NOMEM, LFI_ERR_UNSUPPORTED
+ */
+static inline struct LFIEngine *
+lfi_new(struct LFIOptions opts, size_t nsandboxes)
+{
+	return lfi_new_sized(&opts, sizeof opts, nsandboxes);
+}
+
+/** Give everything back. All boxes must have been freed: else nothing is freed and lfi_errno() is LFI_ERR_BUSY. */
+LFI_API void lfi_free(struct LFIEngine *engine);
+
+/** Serves a runtime call. Runs on the host's stack; registers are in lfi_ctx_regs(ctx). */
+typedef void (*LFISysHandler)(struct LFIContext *ctx);
+
+/** Set what serves system calls of all the engine's sandboxes. Without one, a system call ends the run with
+ * LFI_ERR_FAULT. */
+LFI_API void lfi_sys_handler(struct LFIEngine *engine, LFISysHandler handler);
+
+/** Makes the context of a host thread that has none; see LFI_INVOKE. */
+typedef struct LFIContext *(*LFICloneFn)(struct LFIBox *box);
+
+/** Set what LFI_INVOKE calls when the context is NULL. */
+LFI_API void lfi_set_clone_cb(struct LFIEngine *engine, LFICloneFn clone_cb);
+
+/* ---- Box ---- */
+
+/** Protections and flags of mappings: Linux's numbers. */
+enum {
+	LFI_PROT_NONE = 0,
+	LFI_PROT_READ = 1,
+	LFI_PROT_WRITE = 2,
+	LFI_PROT_EXEC = 4,
+};
+enum {
+	LFI_MAP_SHARED = 0x01,
+	LFI_MAP_PRIVATE = 0x02,
+	LFI_MAP_FIXED = 0x10,
+	LFI_MAP_ANONYMOUS = 0x20,
+	LFI_MAP_FIXED_NOREPLACE = 0x100000,
+};
+
+/** A new, empty sandbox. NULL: LFI_ERR_NOSPACE, LFI_ERR_NOMEM, LFI_ERR_OS. */
+LFI_API struct LFIBox *lfi_box_new(struct LFIEngine *engine);
+
+/** Unmap everything. No context of the box may be entered; those left are freed with it. */
+LFI_API void lfi_box_free(struct LFIBox *box);
+
+/** Where a box is. */
+struct LFIBoxInfo {
+	lfiptr base;   /**< its first address, a multiple of 4 GiB */
+	size_t size;   /**< bytes: 4 GiB */
+	lfiptr min;    /**< lowest address that can be mapped */
+	lfiptr max;    /**< one past the highest */
+	uint32_t code; /**< enum LFICodeFlags of all code loaded so far */
+	uint64_t cpu;  /**< processor features of all code loaded so far, see enum LFICpuFeature */
+};
+
+LFI_API int lfi_box_info_sized(struct LFIBox *box, struct LFIBoxInfo *info, size_t size);
+
+static inline struct LFIBoxInfo
+lfi_box_info(struct LFIBox *box)
+{
+	struct LFIBoxInfo info = {0, 0, 0, 0, 0, 0};
+	lfi_box_info_sized(box, &info, sizeof info);
+	return info;
+}
+
+/**
+ * Map zeroed pages, or a file, at a free place in the box.
+ *
+ * @param size  bytes, > 0; rounded up to the page size
+ * @param prot  LFI_PROT_*; never WRITE with EXEC; with LFI_PROT_EXEC the pages are verified first
+ * @param flags LFI_MAP_PRIVATE or LFI_MAP_SHARED, with LFI_MAP_ANONYMOUS or a file; never LFI_MAP_FIXED
+ * @param fd    host descriptor, or -1
+ * @param off   bytes into the file, a multiple of the page size
+ * A box has at most 8192 runs of pages that are alike, and a region of code 256 MiB: more is LFI_ERR_LIMIT. While
+ * another thread executes in a box of a single_thread engine, it is LFI_ERR_BUSY.
+ *
+ * @return the address, or (lfiptr) -1: LFI_ERR_INVALID, LFI_ERR_NOMEM, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY,
+ * LFI_ERR_LIMIT, LFI_ERR_OS
+ */
+LFI_API lfiptr lfi_box_mapany(struct LFIBox *box, size_t size, int prot, int flags, int fd, off_t off);
+
+/**
+ * Map at `addr`, a multiple of the page size. Without LFI_MAP_FIXED the range must be free; with it, what
+ * is there is replaced (LFI_ERR_BUSY when it is code that a context is inside). Else as lfi_box_mapany; also
+ * LFI_ERR_RANGE.
+ */
+LFI_API lfiptr lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags, int fd, off_t off);
+
+/**
+ * Change the protection of whole pages. Pages that become executable are one region and verified as one;
+ * a region loses that protection as a whole or not at all. What is zero from the last instruction to the region's
+ * end is no code: it becomes trap instructions.
+ *
+ * @return 0, or -1: LFI_ERR_INVALID, LFI_ERR_RANGE, LFI_ERR_UNMAPPED, LFI_ERR_VERIFY, LFI_ERR_CPU, LFI_ERR_BUSY,
+ * LFI_ERR_LIMIT, LFI_ERR_OS. On error the pages are as before.
+ */
+LFI_API int lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot);
+
+/** Unmap whole pages; holes are fine. Errors as lfi_box_mprotect. */
+LFI_API int lfi_box_munmap(struct LFIBox *box, lfiptr addr, size_t size);
+
+/** Copy into the sandbox. 0, or -1: LFI_ERR_RANGE, LFI_ERR_UNMAPPED (some bytes may have been written). */
+LFI_API int lfi_box_copyto(struct LFIBox *box, lfiptr dst, const void *src, size_t size);
+
+/** Copy out of the sandbox. 0, or -1 as lfi_box_copyto. */
+LFI_API int lfi_box_copyfm(struct LFIBox *box, void *dst, lfiptr src, size_t size);
+
+/** Copy a NUL-terminated string out; at most `size` bytes with the NUL. Its length, or -1 (LFI_ERR_RANGE also when
+ * there is no NUL in time). */
+LFI_API ssize_t lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size);
+
+/** Whether [addr, addr + size) lies in the part of the sandbox that can be mapped. Says nothing about what is mapped.
+ */
+LFI_API bool lfi_box_ptrvalid(struct LFIBox *box, lfiptr addr, size_t size);
+
+/**
+ * A direct pointer to [addr, addr + size). The pages may be unmapped and are written by the sandbox at any
+ * time: read each value once. NULL: LFI_ERR_RANGE.
+ */
+LFI_API void *lfi_box_ptr(struct LFIBox *box, lfiptr addr, size_t size);
+
+/* ---- Context ---- */
+
+/** A thread of execution in a box. `user` is kept for lfi_ctx_data. NULL: LFI_ERR_NOMEM. */
+LFI_API struct LFIContext *lfi_ctx_new(struct LFIBox *box, void *user);
+
+/** Must not be entered. */
+LFI_API void lfi_ctx_free(struct LFIContext *ctx);
+
+/** The registers: set them before a run; read and write them in a handler. They belong to the context. */
+LFI_API struct LFIRegs *lfi_ctx_regs(struct LFIContext *ctx);
+
+LFI_API void *lfi_ctx_data(struct LFIContext *ctx);
+LFI_API struct LFIBox *lfi_ctx_box(struct LFIContext *ctx);
+
+/** The virtual thread pointer, which sandboxed code sees as fs base. */
+LFI_API lfiptr lfi_ctx_tp(struct LFIContext *ctx);
+LFI_API void lfi_ctx_set_tp(struct LFIContext *ctx, lfiptr tp);
+
+/**
+ * Run from `entry` (rounded down to a bundle) until a handler calls lfi_ctx_exit.
+ *
+ * @return the code given to lfi_ctx_exit, with lfi_errno() LFI_OK; or -1: LFI_ERR_FAULT, LFI_ERR_BUSY (entered
+ * already), LFI_ERR_RANGE
+ */
+LFI_API int lfi_ctx_run(struct LFIContext *ctx, lfiptr entry);
+
+/** In a handler: make the lfi_ctx_run that is running return `code`, once the handler has returned. */
+LFI_API void lfi_ctx_exit(struct LFIContext *ctx, int code);
+
+/* ---- Faults ---- */
+
+/** How sandboxed code trapped. */
+struct LFIFault {
+	int signal; /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP; SIGSYS: a call of the runtime that nothing serves */
+	int code;   /**< si_code */
+	lfiptr address;      /**< of the access, when there was one; else 0 */
+	lfiptr pc;           /**< of the instruction */
+	struct LFIRegs regs; /**< as they were */
+};
+
+LFI_API int lfi_ctx_fault_sized(struct LFIContext *ctx, struct LFIFault *out, size_t size);
+
+/** The context's last fault. 0, or -1 with LFI_ERR_NOTFOUND when there was none. */
+static inline int
+lfi_ctx_fault(struct LFIContext *ctx, struct LFIFault *out)
+{
+	return lfi_ctx_fault_sized(ctx, out, sizeof *out);
+}
+
+/* ---- Calling functions in the sandbox ---- */
+
+/** Map the code that sandboxed functions return to. Once per box, before the first call; again is fine. 0 or -1. */
+LFI_API int lfi_box_init_ret(struct LFIBox *box);
+
+/** What lfi_trampoline_addr reads. `*ctx` may be NULL: then it is made with the clone callback. */
+struct LFIInvokeInfo {
+	struct LFIBox *box;
+	struct LFIContext **ctx;
+	lfiptr target;
+	size_t stack_bytes; /**< of arguments that the psABI passes in memory; copied to the sandbox's stack */
+	uint32_t arg_regs; /**< 0: all argument registers are passed on. LFI_INVOKE_COUNTED | integer registers | vector
+			      registers << 8: the others are cleared */
+	uint64_t stack_skip; /**< bit i: word i of the stack arguments is padding, and cleared */
+	uint64_t stack_tail; /**< bit i: of word i only the low 2 bytes are an argument's (the end of a long double) */
+};
+
+#define LFI_INVOKE_COUNTED 0x10000u
+
+LFI_API extern __thread struct LFIInvokeInfo lfi_invoke_info;
+
+/**
+ * Code that, called with the C convention of the target of lfi_invoke_info, calls it in the sandbox and
+ * returns what it returns. When the call fails (LFI_ERR_FAULT, LFI_ERR_BUSY, …) it returns zeros and
+ * lfi_errno() is set; it is LFI_OK after a call that succeeded. It resets the members after `target`.
+ */
+LFI_API extern void *const lfi_trampoline_addr;
+
+/** A value of lfi_call. */
+union LFIValue {
+	int64_t i;  /**< signed integers of all widths */
+	uint64_t u; /**< unsigned integers, pointers */
+	float f;
+	double d;
+	void *p; /**< struct by value: the host's copy, of the size that the signature says */
+};
+
+/**
+ * Call a sandboxed function with a signature and values known at run time.
+ *
+ * @param sig  return type, then the parameters in parentheses, one letter each:
+ *             v void (return only) · b B 8 · h H 16 · i I 32 · l L 64 bits, signed and unsigned · p pointer (an lfiptr)
+ * · f float · d double · {…} a struct of at most 16 bytes made of these, by value, passed by `p`. "i(ii)" is int (int,
+ * int).
+ * @param args one per parameter; NULL when there are none
+ * @param ret  may be NULL; for a struct, ret->p is where it is stored
+ * @return 0, or -1: LFI_ERR_SIGNATURE, LFI_ERR_FAULT, LFI_ERR_BUSY, LFI_ERR_RANGE, LFI_ERR_INVALID (no
+ * lfi_box_init_ret)
+ */
+LFI_API int lfi_call(
+    struct LFIContext *ctx, lfiptr fn, const char *sig, const union LFIValue *args, union LFIValue *ret);
+
+/* ---- Calling the host from the sandbox ---- */
+
+/** Prepare a box for callbacks. Again is fine. false: LFI_ERR_NOMEM, LFI_ERR_OS. */
+LFI_API bool lfi_box_cbinit(struct LFIBox *box);
+
+/**
+ * Let sandboxed code call `fn`, a host function of any C type whose arguments and result are integers, pointers, floats
+ * and doubles. Its arguments are hostile. Registering one function twice gives the same address.
+ *
+ * The type of `fn` is not known here, so the sandbox gets all of rax and the low half of xmm0 as `fn` leaves them: of a
+ * function that returns void or a float, whatever it had in rax last, maybe a pointer of the host's; of one that
+ * returns int, the upper half of rax too; of one without a floating-point result, the low half of xmm0. All other
+ * registers are cleared. Where the sandbox must not learn such values, let `fn` return uint64_t, widened in `fn`
+ * itself.
+ *
+ * @return its address for sandboxed code, or NULL: LFI_ERR_INVALID (no lfi_box_cbinit), LFI_ERR_LIMIT (no entry free)
+ */
+LFI_API void *lfi_box_register_cb(struct LFIBox *box, void *fn);
+
+/** Take the function back; a later call from the sandbox ends the run with LFI_ERR_FAULT. Calls that are in it go on.
+ */
+LFI_API void lfi_box_unregister_cb(struct LFIBox *box, void *fn);
+
+/** In a callback: the context that made the call; NULL outside. */
+LFI_API struct LFIContext *lfi_cur_ctx(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#include <lfi/lfi_invoke.h>
+
+#endif
