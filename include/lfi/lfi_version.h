@@ -8,9 +8,9 @@ extern "C" {
 
 /** The version of the headers. MAJOR is the ABI: it is in the soname. */
 #define LFI_VERSION_MAJOR 1
-#define LFI_VERSION_MINOR 0
+#define LFI_VERSION_MINOR 1
 #define LFI_VERSION_PATCH 0
-#define LFI_VERSION_STRING "1.0.0"
+#define LFI_VERSION_STRING "1.1.0"
 
 /** One number to compare with: 10203 is 1.2.3. */
 #define LFI_VERSION_NUMBER (LFI_VERSION_MAJOR * 10000 + LFI_VERSION_MINOR * 100 + LFI_VERSION_PATCH)
