@@ -15,6 +15,8 @@
  *   handler of the host must be installed with SA_ONSTACK. The library does so
  *   for those that are there before the first engine, and gives each thread
  *   that enters a sandbox an alternate stack; see docs/signals.md.
+ * - fork: a child can exit, exec, free, and use the boxes that only it uses; see
+ *   docs/fork.md.
  * - Addresses: an lfiptr is an address in a sandbox as sandboxed code sees it.
  *   Those that come from a sandbox are hostile: what takes one checks it.
  */

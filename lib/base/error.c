@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fork.h"
+
 _Thread_local int error_code __attribute__((tls_model("initial-exec")));
 static _Thread_local char message[sizeof(((struct LFIError *) 0)->message)];
 
@@ -156,6 +158,12 @@ log_line(const char *format, ...)
 		fn(line, user);
 	else
 		fprintf(stderr, "lfi: %s\n", line);
+}
+
+void
+log_fork(enum ForkStep step)
+{
+	fork_lock(&log_mutex, step);
 }
 
 bool

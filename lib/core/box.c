@@ -82,6 +82,30 @@ give_place(struct LFIBox *box)
 		log_line("box at %#llx: cannot unmap it; its place is lost", (unsigned long long) box->base);
 }
 
+static void
+enlist(struct LFIBox *box)
+{
+	struct LFIEngine *engine = box->engine;
+
+	pthread_mutex_lock(&engine->lock);
+	box->next = engine->boxes;
+	box->link = &engine->boxes;
+	if (box->next)
+		box->next->link = &box->next;
+	engine->boxes = box;
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static void
+delist(struct LFIBox *box)
+{
+	pthread_mutex_lock(&box->engine->lock);
+	*box->link = box->next;
+	if (box->next)
+		box->next->link = box->link;
+	pthread_mutex_unlock(&box->engine->lock);
+}
+
 struct LFIBox *
 lfi_box_new(struct LFIEngine *engine)
 {
@@ -105,6 +129,7 @@ lfi_box_new(struct LFIEngine *engine)
 	if (take_place(box) < 0)
 		goto free_box;
 	box->origin = box->base;
+	enlist(box);
 	return box;
 
 free_box:
@@ -134,12 +159,24 @@ lfi_box_free(struct LFIBox *box)
 		error_set(LFI_ERR_BUSY, "a context of the sandbox is entered: it cannot be freed");
 		return;
 	}
+	delist(box);
 	while (box->contexts)
 		lfi_ctx_free(box->contexts);
 	give_place(box);
 	pages_free(&box->pages);
 	pthread_mutex_destroy(&box->lock);
 	free(box);
+}
+
+void
+box_after_fork(struct LFIBox *box)
+{
+	if (atomic_load(&box->runner) != thread_id()) {
+		atomic_store(&box->runner, 0);
+		box->runner_depth = 0;
+	}
+	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)
+		ctx_after_fork(ctx);
 }
 
 int

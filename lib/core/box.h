@@ -14,6 +14,7 @@
 #include "boxmap.h"
 #include "checked.h"
 #include "core.h"
+#include "fork.h"
 #include "pages.h"
 
 /* Constants of scheme section 1, in bytes. */
@@ -23,16 +24,25 @@
 /* Entries into one context that may be pending at a time: bounds what a sandbox can make the host's stack hold. */
 #define DEPTH_MAX 64
 
+/* The owner of a context that a thread of the parent process was in at fork: no thread has this number. */
+#define OWNER_LOST ((uintptr_t) 1)
+
+/*
+ * Locks nest in this order: list of engines, engine, box; the signal handlers' lock is taken before, those of spare
+ * mappings and of the log after them. os/fork.c takes all of them.
+ */
 struct LFIEngine {
 	struct LFIOptions opts;
-	pthread_mutex_t lock; /* boxes, map */
+	pthread_mutex_t lock; /* boxes, nboxes, map */
 	struct BoxMap map;
 	struct ArchStubs stubs;
-	size_t nboxes;
+	struct LFIBox *boxes;  /* those that are neither being made nor being freed */
+	size_t nboxes;         /* all */
 	uint32_t assumed_code; /* what unverified code is taken to do */
 	_Atomic(LFISysHandler) handler;
 	_Atomic(LFICloneFn) clone_cb;
 	void *user;
+	struct LFIEngine *next, **link; /* all engines */
 };
 
 struct LFIBox {
@@ -54,8 +64,9 @@ struct LFIBox {
 	void *user;
 	_Atomic uint64_t callback_page; /* 0 until mapped; written under the lock */
 	bool callbacks_ready;
-	_Atomic uintptr_t runner; /* single-thread engines: the thread whose context executes, else 0 */
-	uint32_t runner_depth;    /* entries of that thread; written by it */
+	_Atomic uintptr_t runner;    /* single-thread engines: the thread whose context executes, else 0 */
+	uint32_t runner_depth;       /* entries of that thread; written by it */
+	struct LFIBox *next, **link; /* engine->boxes */
 };
 
 struct LFIContext {
@@ -84,7 +95,7 @@ struct LFIContext {
 	    biased; /* the thread that may enter without an atomic operation; 0: none yet, or none any more */
 	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
 	_Atomic uint32_t quick;  /* `first` has entered, without an atomic operation */
-	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0 */
+	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0; or OWNER_LOST */
 	int exit_code;
 	bool faulted;
 	struct LFIFault fault;
@@ -172,6 +183,11 @@ box_runner_give(struct LFIBox *box)
 	if (box->single_thread)
 		box_runner_drop(box);
 }
+
+/* A step of fork(2) for the locks of all engines and boxes; in the child, who was in them is forgotten. */
+void engines_fork(enum ForkStep step);
+void box_after_fork(struct LFIBox *box);
+void ctx_after_fork(struct LFIContext *ctx);
 
 /* Verify `code` and map it at a free place. The lock is held. 0, or -1 with the error set. */
 int box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out);

@@ -47,6 +47,9 @@ struct BoxMapping {
 /* The mapping that holds `addr`, or the lowest above it. False when there is none. */
 bool box_mapping(struct LFIBox *box, lfiptr addr, struct BoxMapping *out);
 
+/* Whether somebody is in the context. In a child of fork(2), only the thread that forked can be. */
+bool ctx_entered(struct LFIContext *ctx);
+
 /* Addresses in messages about code that does not verify are printed less `origin` (at first: the base). */
 void box_set_origin(struct LFIBox *box, lfiptr origin);
 

@@ -127,8 +127,11 @@ lfi_cur_ctx(void)
 static int own(struct LFIContext *ctx);
 
 static int
-busy(void)
+busy(struct LFIContext *ctx)
 {
+	if (atomic_load(&ctx->owner) == OWNER_LOST)
+		return error_set(
+		    LFI_ERR_BUSY, "a thread of the parent process was in the context at fork: it can only be freed");
 	return error_set(LFI_ERR_BUSY, "the context is entered by another thread");
 }
 
@@ -167,8 +170,8 @@ own_shared(struct LFIContext *ctx)
 	if (atomic_load(&ctx->owner) == self)
 		return 0;
 	if (atomic_load(&ctx->quick))
-		return atomic_load(&ctx->first) == self ? 0 : busy();
-	return atomic_compare_exchange_strong(&ctx->owner, &none, self) ? 0 : busy();
+		return atomic_load(&ctx->first) == self ? 0 : busy(ctx);
+	return atomic_compare_exchange_strong(&ctx->owner, &none, self) ? 0 : busy(ctx);
 }
 
 /*
@@ -202,6 +205,36 @@ disown(struct LFIContext *ctx)
 		atomic_store_explicit(&ctx->quick, 0, memory_order_release);
 	else
 		atomic_store_explicit(&ctx->owner, 0, memory_order_release);
+}
+
+/* In a child of fork(2), where only the calling thread is left (os/fork.c, I2). */
+void
+ctx_after_fork(struct LFIContext *ctx)
+{
+	uintptr_t self = thread_id(), owner = atomic_load(&ctx->owner);
+	bool entered = atomic_load(&ctx->depth) != 0;
+
+	if (owner == OWNER_LOST)
+		return;
+	if (!owner && atomic_load(&ctx->quick))
+		owner = atomic_load(&ctx->first);
+	if (entered && owner == self)
+		return;
+	/* The number of a thread that is gone may come back. */
+	atomic_store(&ctx->biased, 0);
+	atomic_store(&ctx->first, entered ? OWNER_LOST : 0);
+	atomic_store(&ctx->owner, entered ? OWNER_LOST : 0);
+	atomic_store(&ctx->quick, 0);
+	atomic_store(&ctx->depth, 0);
+	atomic_store(&ctx->state, STATE_OUT);
+	ctx->frame = NULL;
+	ctx->ending = false;
+}
+
+bool
+ctx_entered(struct LFIContext *ctx)
+{
+	return atomic_load(&ctx->depth) != 0;
 }
 
 /* What the pending runtime call or callback needs when the entry has ended. NULL when out of memory. */

@@ -13,11 +13,16 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool have_barrier;
+static int fork_error;
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct LFIEngine *engines;
 
 static void
 init(void)
 {
 	arch_init();
+	fork_error = os_fork_init();
 	have_barrier = os_barrier_init();
 	os_spare_init();
 }
@@ -47,6 +52,28 @@ take_options(struct LFIOptions *opts, const struct LFIOptions *given, size_t siz
 	return 0;
 }
 
+static void
+enlist(struct LFIEngine *engine)
+{
+	pthread_mutex_lock(&list_lock);
+	engine->next = engines;
+	engine->link = &engines;
+	if (engine->next)
+		engine->next->link = &engine->next;
+	engines = engine;
+	pthread_mutex_unlock(&list_lock);
+}
+
+static void
+delist(struct LFIEngine *engine)
+{
+	pthread_mutex_lock(&list_lock);
+	*engine->link = engine->next;
+	if (engine->next)
+		engine->next->link = engine->link;
+	pthread_mutex_unlock(&list_lock);
+}
+
 struct LFIEngine *
 lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 {
@@ -64,7 +91,7 @@ lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 		error_set(LFI_ERR_UNSUPPORTED, "the kernel has no membarrier(2) (Linux 4.14), or forbids it");
 		return NULL;
 	}
-	engine = calloc(1, sizeof *engine);
+	engine = fork_error ? NULL : calloc(1, sizeof *engine);
 	if (!engine) {
 		error_set(LFI_ERR_NOMEM, "no memory for an engine");
 		return NULL;
@@ -78,6 +105,7 @@ lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 		goto destroy_map;
 	if (os_signals_take() < 0)
 		goto free_stubs;
+	enlist(engine);
 	if (opts.verbose)
 		log_line("engine: room for %zu sandboxes at %#llx", nsandboxes, (unsigned long long) engine->map.first);
 	return engine;
@@ -106,11 +134,44 @@ lfi_free(struct LFIEngine *engine)
 		error_set(LFI_ERR_BUSY, "%zu sandboxes of the engine have not been freed", nboxes);
 		return;
 	}
+	delist(engine);
 	os_signals_give();
 	arch_stubs_free(&engine->stubs);
 	boxmap_destroy(&engine->map);
 	pthread_mutex_destroy(&engine->lock);
 	free(engine);
+}
+
+/* A list is given back after what is in it: it may change at once. */
+static void
+boxes_fork(struct LFIEngine *engine, enum ForkStep step)
+{
+	size_t nboxes = 0;
+
+	if (step == FORK_PREPARE)
+		fork_lock(&engine->lock, step);
+	for (struct LFIBox *box = engine->boxes; box; box = box->next) {
+		fork_lock(&box->lock, step);
+		if (step == FORK_CHILD)
+			box_after_fork(box);
+		nboxes++;
+	}
+	/* A box that another thread was making or freeing is nobody's now. Its place is lost to the child. */
+	if (step == FORK_CHILD)
+		engine->nboxes = nboxes;
+	if (step != FORK_PREPARE)
+		fork_lock(&engine->lock, step);
+}
+
+void
+engines_fork(enum ForkStep step)
+{
+	if (step == FORK_PREPARE)
+		fork_lock(&list_lock, step);
+	for (struct LFIEngine *engine = engines; engine; engine = engine->next)
+		boxes_fork(engine, step);
+	if (step != FORK_PREPARE)
+		fork_lock(&list_lock, step);
 }
 
 void

@@ -55,12 +55,16 @@ lfi_linux_new_sized(struct LFIEngine *core, const struct LFILinuxOptions *opts, 
 		goto free_engine;
 	if (mounts_open(&engine->mounts, engine->opts.dir_maps) < 0)
 		goto free_wd;
+	if (fork_add_engine(engine) < 0)
+		goto close_mounts;
 	/* The caller's strings need not outlive this call. */
 	engine->opts.wd = NULL;
 	engine->opts.dir_maps = NULL;
 	lfi_sys_handler(core, dispatch);
 	return engine;
 
+close_mounts:
+	mounts_close(&engine->mounts);
 free_wd:
 	free(engine->wd);
 free_engine:
@@ -77,6 +81,7 @@ lfi_linux_free(struct LFILinuxEngine *engine)
 		error_set(LFI_ERR_BUSY, "%u processes of the Linux engine are not freed", atomic_load(&engine->procs));
 		return;
 	}
+	fork_remove_engine(engine);
 	lfi_sys_handler(engine->engine, NULL);
 	mounts_close(&engine->mounts);
 	free(engine->wd);

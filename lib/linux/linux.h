@@ -32,6 +32,10 @@ struct LFILinuxEngine {
 	char *wd;              /* normalised */
 	_Atomic unsigned made; /* processes, ever */
 	_Atomic unsigned procs;
+
+	/* Of fork.c. */
+	struct LFILinuxProc *list; /* processes that are neither being made nor being freed */
+	struct LFILinuxEngine *next, **link;
 };
 
 /* What rt_sigaction was given: Linux's layout without the mask's size. */
@@ -78,6 +82,8 @@ struct LFILinuxProc {
 	int status;            /* (lock) valid once ended */
 	struct LFIError error; /* (lock) valid once ended when code is not LFI_OK */
 	struct LFIFault fault; /* (lock) what ended it; signal 0 for nothing */
+
+	struct LFILinuxProc *next, **link; /* engine->list */
 
 	struct LFILinuxThread *first; /* whose thread pointer foreign threads borrow while they are made */
 };
@@ -129,6 +135,12 @@ int thread_start(struct LFILinuxThread *thread);
 
 /* Default action, or none, of a signal that the program sends itself. 0 or -errno. */
 int64_t signal_raise(struct LFILinuxThread *thread, int signal);
+
+/* What fork(2) of the host has to know; see fork.c. fork_add_engine: 0, or -1 with the error set. */
+int fork_add_engine(struct LFILinuxEngine *engine);
+void fork_remove_engine(struct LFILinuxEngine *engine);
+void fork_add_proc(struct LFILinuxProc *proc);
+void fork_remove_proc(struct LFILinuxProc *proc);
 
 /* Serves lfi_sys_handler. */
 void dispatch(struct LFIContext *ctx);

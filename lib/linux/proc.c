@@ -110,6 +110,7 @@ lfi_proc_new(struct LFILinuxEngine *engine)
 	if (inherit_stdio(proc) < 0)
 		goto clear_fds;
 	atomic_fetch_add(&engine->procs, 1);
+	fork_add_proc(proc);
 	return proc;
 
 clear_fds:
@@ -158,6 +159,7 @@ lfi_proc_free(struct LFILinuxProc *proc)
 		proc->threads->has_stack = false;
 		thread_destroy(proc->threads);
 	}
+	fork_remove_proc(proc);
 	fdtable_clear(&proc->fds);
 	lfi_box_free(proc->box);
 	if (proc->end_event >= 0)

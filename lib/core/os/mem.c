@@ -69,6 +69,12 @@ os_spare_init(void)
 	pthread_mutex_unlock(&spare_lock);
 }
 
+void
+os_spare_fork(enum ForkStep step)
+{
+	fork_lock(&spare_lock, step);
+}
+
 static int
 unuse(uint64_t addr, size_t size)
 {

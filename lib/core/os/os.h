@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fork.h"
+
 /* Inaccessible address space of the kernel's choice. */
 int os_reserve(size_t size, void **out);
 
@@ -18,6 +20,7 @@ int os_reserve(size_t size, void **out);
  * os_spare_init. */
 int os_unuse(uint64_t addr, size_t size);
 void os_spare_init(void);
+void os_spare_fork(enum ForkStep step);
 
 /* Whether something, be it inaccessible, is mapped at all of [addr, addr + size). */
 bool os_mapped(uint64_t addr, size_t size);
@@ -55,8 +58,12 @@ size_t os_pagesize(void);
 /* Signal handlers for faults, counted: installed with the first engine, taken back with the last. */
 int os_signals_take(void);
 void os_signals_give(void);
+void os_signals_fork(enum ForkStep step);
 
 /* An alternate signal stack and unblocked fault signals for the calling thread. 0, or -1 with the error set. */
 int os_thread_ready(void);
+
+/* Have fork(2) leave a child that can use the library. Once per process. 0 or an errno value. */
+int os_fork_init(void);
 
 #endif

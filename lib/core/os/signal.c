@@ -202,6 +202,12 @@ os_signals_give(void)
 	pthread_mutex_unlock(&lock);
 }
 
+void
+os_signals_fork(enum ForkStep step)
+{
+	fork_lock(&lock, step);
+}
+
 /* ---- Threads ---- */
 
 /* At a thread's end. */
