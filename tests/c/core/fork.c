@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "box.h"
+#include "os/os.h"
 
 extern char **environ;
 
@@ -431,6 +432,45 @@ a_context_that_nobody_is_in_is_the_childs(void **state)
 	drop(&used);
 }
 
+static atomic_bool holds;
+
+static void *
+hold_lock(void *lock)
+{
+	pthread_mutex_lock(lock);
+	atomic_store(&holds, true);
+	usleep(20000);
+	pthread_mutex_unlock(lock);
+	return NULL;
+}
+
+static void
+fork_waits_for_who_changes_a_box_or_an_engine(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {0});
+	pthread_mutex_t *const locks[] = {&f.box->lock, &f.engine->lock};
+
+	for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++) {
+		pthread_t thread;
+		pid_t pid;
+
+		atomic_store(&holds, false);
+		assert_int_equal(pthread_create(&thread, NULL, hold_lock, locks[i]), 0);
+		while (!atomic_load(&holds))
+			usleep(100);
+		pid = fork_child();
+		if (pid == 0) {
+			CHECK(pthread_mutex_trylock(locks[i]) == 0);
+			pthread_mutex_unlock(locks[i]);
+			CHECK(works(f.box, f.ctx) && new_box_works(f.engine));
+			_exit(0);
+		}
+		assert_child(pid, 0);
+		pthread_join(thread, NULL);
+	}
+	drop(&f);
+}
+
 static struct LFIEngine *crowd;
 static atomic_bool stop;
 
@@ -452,19 +492,23 @@ make_engines(void *arg)
 	return NULL;
 }
 
-static void *
-log_all_the_time(void *arg)
-{
-	struct LFIOptions opts = {.verbose = true};
-
-	while (!atomic_load(&stop))
-		lfi_free(lfi_new(opts, 1));
-	return NULL;
-}
-
 static void
 ignore_line(const char *line, void *user)
 {
+}
+
+/* Takes the locks of the log and of the signal handlers all the time. */
+static void *
+lock_all_the_time(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		for (int i = 0; i < 100; i++)
+			lfi_set_log(ignore_line, NULL);
+		for (int i = 0; i < 100; i++)
+			if (os_signals_take() == 0)
+				os_signals_give();
+	}
+	return NULL;
 }
 
 /* In a child that is born while others make, change, enter, leave and free boxes. */
@@ -474,15 +518,21 @@ check_crowded(struct LFIBox *box, struct LFIContext *ctx)
 	CHECK(works(box, ctx));
 	CHECK(new_box_works(crowd));
 	CHECK(new_engine_works());
+	lfi_free(lfi_new((struct LFIOptions) {.verbose = true}, 1));
 	lfi_error_clear();
 	lfi_box_free(box);
+	CHECK(lfi_errno() == LFI_OK);
+	/* Those that others were making and freeing do not count. */
+	for (struct LFIBox *left; (left = crowd->boxes);)
+		lfi_box_free(left);
+	lfi_free(crowd);
 	CHECK(lfi_errno() == LFI_OK);
 }
 
 static void
 children_of_a_busy_host_work(void **state)
 {
-	void *(*const bodies[])(void *) = {make_and_free, make_and_free, make_engines, log_all_the_time};
+	void *(*const bodies[])(void *) = {make_and_free, make_and_free, make_engines, lock_all_the_time};
 	pthread_t threads[4], inside = occupy((struct LFIOptions) {0});
 	struct Fixture f;
 	void *wrong;
@@ -527,6 +577,7 @@ main(void)
 		cmocka_unit_test(a_system_call_handler_forks_and_both_return_to_the_sandbox),
 		cmocka_unit_test(what_a_thread_was_inside_of_can_be_freed_in_the_child),
 		cmocka_unit_test(a_context_that_nobody_is_in_is_the_childs),
+		cmocka_unit_test(fork_waits_for_who_changes_a_box_or_an_engine),
 		cmocka_unit_test(children_of_a_busy_host_work),
 	};
 

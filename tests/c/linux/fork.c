@@ -209,6 +209,64 @@ a_child_frees_a_process_that_another_thread_runs(struct Fixture *f)
 	pthread_join(host, NULL);
 }
 
+static atomic_bool holds;
+
+static void *
+hold_lock(void *lock)
+{
+	pthread_mutex_lock(lock);
+	atomic_store(&holds, true);
+	usleep(20000);
+	pthread_mutex_unlock(lock);
+	return NULL;
+}
+
+static void
+fork_waits_for_who_changes_a_process(struct Fixture *f)
+{
+	pthread_mutex_t *const locks[] = {&f->proc->lock, &f->proc->fds.lock};
+
+	for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++) {
+		pthread_t thread;
+		pid_t pid;
+
+		atomic_store(&holds, false);
+		assert_int_equal(pthread_create(&thread, NULL, hold_lock, locks[i]), 0);
+		while (!atomic_load(&holds))
+			usleep(100);
+		pid = fork_child();
+		if (pid == 0) {
+			CHECK(pthread_mutex_trylock(locks[i]) == 0);
+			pthread_mutex_unlock(locks[i]);
+			check_freeing(f);
+			_exit(0);
+		}
+		assert_child(pid);
+		pthread_join(thread, NULL);
+	}
+}
+
+static void
+a_child_has_turns_of_its_own(struct Fixture *f)
+{
+	pthread_t thread;
+	pid_t pid;
+
+	atomic_store(&holds, false);
+	assert_int_equal(pthread_create(&thread, NULL, hold_lock, &f->proc->stdio_turn), 0);
+	while (!atomic_load(&holds))
+		usleep(100);
+	pid = fork_child();
+	if (pid == 0) {
+		CHECK(pthread_mutex_trylock(&f->proc->stdio_turn) == 0);
+		pthread_mutex_unlock(&f->proc->stdio_turn);
+		check_freeing(f);
+		_exit(0);
+	}
+	assert_child(pid);
+	pthread_join(thread, NULL);
+}
+
 static atomic_bool stop;
 
 static void *
@@ -284,6 +342,8 @@ main(void)
 	    TEST(a_child_does_not_wake_sleepers_that_are_not_there, NULL, NULL),
 	    TEST(the_end_of_a_process_in_a_child_is_the_childs_alone, NULL, NULL),
 	    TEST(a_child_frees_a_process_that_another_thread_runs, NULL, NULL),
+	    TEST(fork_waits_for_who_changes_a_process, NULL, NULL),
+	    TEST(a_child_has_turns_of_its_own, NULL, NULL),
 	    TEST(children_of_a_busy_host_can_free_all, NULL, NULL),
 	};
 
