@@ -14,11 +14,13 @@ enum ForkStep { FORK_PREPARE, FORK_PARENT, FORK_CHILD };
 static inline void
 fork_lock(pthread_mutex_t *lock, enum ForkStep step)
 {
-	if (step == FORK_PREPARE)
+	if (step == FORK_PREPARE) {
 		pthread_mutex_lock(lock);
-	else if (step == FORK_PARENT)
-		pthread_mutex_unlock(lock);
-	else
+		return;
+	}
+	pthread_mutex_unlock(lock);
+	/* Nobody of those who waited for it is there. */
+	if (step == FORK_CHILD)
 		pthread_mutex_init(lock, NULL);
 }
 

@@ -94,7 +94,7 @@ struct LFILinuxThread {
 	struct LFILinuxProc *proc;
 	struct LFILinuxThread *next; /* in proc->threads */
 	struct LFIContext *ctx;
-	enum ThreadState state;
+	_Atomic(enum ThreadState) state;
 	int tid;
 	bool cloned;    /* the program made it */
 	bool leaving;   /* the thread, not the process, called exit */

@@ -15,6 +15,14 @@ extern char **environ;
 
 enum { SECONDS = 120, FORKS = 200 };
 
+/* For ThreadSanitizer: a child has threads that nobody joins, and starts some. */
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *
+__tsan_default_options(void)
+{
+	return "report_thread_leaks=0:die_after_fork=0";
+}
+
 /* In a child, which leaves without cmocka. */
 #define CHECK(condition)                                                                                               \
 	do {                                                                                                           \
