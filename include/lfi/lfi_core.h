@@ -108,6 +108,9 @@ struct LFIOptions {
 	bool no_low_table;  /**< no copy of the runtime-call table in a sandbox's first page */
 	bool no_rdtsc;      /**< refuse code that reads the time-stamp counter */
 	unsigned bundle;    /**< 32 or 16 bytes; 0 means 32 */
+	/** Set the thread's gs base back after each call, also where it was 0 before. Else the sandbox's base stays
+	    there, which saves 24 ns a call, and a gs base of the host's own comes back in any case. */
+	bool restore_gs;
 };
 
 /** As lfi_new, for callers of another version: `size` is sizeof the caller's struct. */

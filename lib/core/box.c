@@ -129,6 +129,10 @@ lfi_box_new(struct LFIEngine *engine)
 	if (take_place(box) < 0)
 		goto free_box;
 	box->origin = box->base;
+	box->gs_idle = engine->opts.restore_gs ? 0 : box->base;
+	box->min = box_min(box);
+	box->span = box_max(box) - box_min(box);
+	box->entry_mask = -box->bundle;
 	enlist(box);
 	return box;
 

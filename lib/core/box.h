@@ -51,11 +51,14 @@ struct LFIBox {
 	_Atomic uint32_t code; /* enum LFICodeFlags of what was loaded */
 	_Atomic uint32_t gate; /* not 0: nobody goes from the host to sandboxed code; see box_gate_close */
 	void *x87_scrub;       /* code that clears the x87 state, in the stub page */
+	uint64_t gs_idle;      /* what stays in gs base where the host has none: the base, or 0 */
+	uint64_t min, span;  /* box_min, and box_max less that */
+	uint32_t entry_mask; /* of the low half of what is jumped to */
+	bool single_thread;  /* the engine's option */
 	_Atomic(void *) callbacks[CALLBACK_ENTRIES];
 
 	struct LFIEngine *engine;
-	bool single_thread;   /* the engine's option */
-	uint32_t bundle;      /* likewise */
+	uint32_t bundle;      /* the engine's option */
 	pthread_mutex_t lock; /* everything below, and who may change mappings */
 	struct PageMap pages;
 	struct LFIContext *contexts;
@@ -77,7 +80,7 @@ struct LFIContext {
 	struct LFIBox *box;
 	struct Frame *frame;       /* the innermost entry, NULL when not entered */
 	_Atomic uint32_t depth;    /* how many there are */
-	_Atomic uint32_t state;    /* STATE_*: written by the thread that entered, read by box_gate_close */
+	_Atomic uint32_t quick;    /* `first` has entered, without an atomic operation; entry.S writes both at once */
 	uint64_t resume;           /* L of the last runtime call, as the verifier saw it */
 	uint64_t resume_rsp;       /* rsp then */
 	_Atomic uint64_t return_l; /* L of the return stub; ~0 when there is none */
@@ -88,13 +91,15 @@ struct LFIContext {
 	uint8_t ymmh[16][16]; /* upper halves, during a runtime call */
 	uint8_t zmm[32][64];  /* all of AVX-512, during a runtime call */
 	uint64_t mask[8];
-	_Atomic uint64_t inside[DEPTH_MAX + 1]; /* L of the runtime call or callback that each depth is in */
+	_Atomic uint64_t calls;         /* of functions; written by who entered, as the next */
+	_Atomic uint64_t runtime_calls; /* served or not */
 
 	/* Who has entered; see own() in ctx.c. */
 	_Atomic uintptr_t
 	    biased; /* the thread that may enter without an atomic operation; 0: none yet, or none any more */
+	_Atomic uint32_t state; /* STATE_*: written by the thread that entered, read by box_gate_close */
+	_Atomic uint64_t inside[DEPTH_MAX + 1]; /* L of the runtime call or callback that each depth is in */
 	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
-	_Atomic uint32_t quick;  /* `first` has entered, without an atomic operation */
 	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0; or OWNER_LOST */
 	int exit_code;
 	bool faulted;
@@ -105,8 +110,10 @@ struct LFIContext {
 
 /* What a thread knows; initial-exec, for the fault handler reads it. */
 struct Thread {
+	/* Offsets known to entry.S. */
 	struct LFIContext *cur; /* the context entered last */
-	bool ready;             /* thread_ready has run */
+	uint64_t gs_left;       /* the gs base that entry.S last left in place of none */
+	bool ready;             /* os_thread_ready has run */
 };
 extern _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")));
 
@@ -207,5 +214,6 @@ int ctx_syscall(struct LFIContext *ctx);
 int ctx_unknown_call(struct LFIContext *ctx);
 void ctx_gate_wait(struct LFIContext *ctx);
 void ctx_invoke(struct Frame *frame, uint64_t *stack);
+void ctx_invoke_ended(struct Frame *frame);
 
 #endif

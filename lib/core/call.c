@@ -17,16 +17,12 @@
 
 _Thread_local struct LFIInvokeInfo lfi_invoke_info __attribute__((tls_model("initial-exec")));
 
-/* Left free above a call's stack: the red zone of what a handler interrupted, and what a callback looks at as stack
- * arguments. */
-#define HEADROOM 128
-
 int
 frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes)
 {
 	struct LFIBox *box = ctx->box;
 	uint64_t page = atomic_load_explicit(&box->callback_page, memory_order_relaxed);
-	uint64_t need = HEADROOM + 8 + align_down(stack_bytes + 15, 16);
+	uint64_t need = CALL_HEADROOM + 8 + align_down(stack_bytes + 15, 16);
 	uint64_t sp = align_down(ctx->regs.rsp, 16);
 
 	if (stack_bytes > BOX_SIZE)
@@ -54,20 +50,21 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 static int
 call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes)
 {
-	uint64_t sp;
 	int r;
 
 	frame->kind = FRAME_CALL;
 	if (frame_push(ctx, frame) < 0)
 		return -1;
-	sp = ctx->regs.rsp;
+	frame->ctx_rsp = ctx->regs.rsp;
 	r = frame_call(ctx, frame, target, stack, stack_bytes);
 	if (r == 0) {
+		atomic_store_explicit(
+		    &ctx->calls, atomic_load_explicit(&ctx->calls, memory_order_relaxed) + 1, memory_order_relaxed);
 		arch_enter(frame);
 		if (frame->end != END_RETURN)
 			r = frame_error(ctx, frame);
 	}
-	ctx->regs.rsp = sp;
+	ctx->regs.rsp = frame->ctx_rsp;
 	frame_pop(ctx, frame);
 	return r;
 }
@@ -164,6 +161,19 @@ invoke(
 	if (ctx->box != box)
 		return error_set(LFI_ERR_INVALID, "the context belongs to another sandbox");
 	return call(ctx, frame, target, stack, stack_bytes);
+}
+
+/* The frame of entry.S's own way in has ended, and not by a return. */
+void
+ctx_invoke_ended(struct Frame *frame)
+{
+	struct LFIContext *ctx = frame->ctx;
+
+	frame_error(ctx, frame);
+	lfi_invoke_info.arg_regs = 0;
+	ctx->regs.rsp = frame->ctx_rsp;
+	frame_pop(ctx, frame);
+	frame->rax = frame->rdx = frame->xmm0 = frame->xmm1 = 0;
 }
 
 /* `stack` is the caller's outgoing arguments, which belong to the callee: us. */

@@ -199,7 +199,15 @@ a_context_does_not_show_where_the_heap_is(void **state)
 
 /* ---- A signal at every instruction of the way in and out ---- */
 
-extern const char arch_enter_text[] __asm__("arch_enter"), arch_trampoline_text[] __asm__("arch_trampoline");
+extern const char arch_trampoline_text[] __asm__("arch_trampoline"), arch_trampoline_taken[];
+
+/* Before arch_trampoline_taken, a handler that calls changes lfi_invoke_info under the call. */
+static bool
+in_entry(uint64_t pc)
+{
+	return pc - (uint64_t) arch_entry_begin < (uint64_t) (arch_entry_end - arch_entry_begin) &&
+	    pc - (uint64_t) arch_trampoline_text >= (uint64_t) (arch_trampoline_taken - arch_trampoline_text);
+}
 
 static struct Fixture stepped;
 static lfiptr seven;
@@ -304,8 +312,7 @@ signals_may_come_at_every_instruction(void **state)
 	base = regs.rax;
 	stubs = regs.rcx;
 	while (step(pid, &regs, &status)) {
-		if (regs.rip - base >= BOX_SIZE && regs.rip - stubs >= PAGE &&
-		    regs.rip - (uint64_t) arch_enter_text >= (uint64_t) (arch_trampoline_text - arch_enter_text))
+		if (regs.rip - base >= BOX_SIZE && regs.rip - stubs >= PAGE && !in_entry(regs.rip))
 			continue;
 		sent++;
 		if (!interrupt_here(pid, &regs, &status))

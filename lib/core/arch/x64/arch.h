@@ -25,7 +25,7 @@
 struct Frame {
 	struct LFIContext *ctx;
 	uint64_t host_sp;
-	uint64_t gs;     /* the host's */
+	uint64_t gs;     /* what gs base has to be in the host; the box's base: whatever it is */
 	uint32_t mxcsr;  /* the host's */
 	uint16_t fcw;    /* the host's */
 	uint32_t kind;   /* FRAME_* */
@@ -37,10 +37,11 @@ struct Frame {
 	uint64_t rax, rdx;             /* results */
 	uint64_t xmm0, xmm1;
 
-	/* Not known to entry.S. */
 	struct Frame *prev;             /* of the context */
 	struct LFIContext *prev_thread; /* what the thread had entered before */
 	struct ArchSaved *saved;        /* of an outer entry that is in a runtime call */
+	uint64_t ctx_rsp;               /* a call's: the context's stack pointer, which runtime calls overwrite */
+	uint64_t padding;
 };
 
 /* What a nested entry must give back to the runtime call that it interrupts. */
@@ -65,6 +66,10 @@ void arch_fault_regs(const ucontext_t *uc, struct LFIRegs *regs);
 void arch_fault_goto(ucontext_t *uc, uint64_t pc);
 void arch_fault_leave(ucontext_t *uc, struct LFIContext *ctx);
 extern const char arch_leave_fault[];
+
+/* From the one to the other: the code on the way in and out. While the context's state is STATE_SANDBOX, a thread in
+ * it, or in the stub page, may be sent to arch_leave_fault. */
+extern const char arch_entry_begin[], arch_entry_end[];
 
 /* 0, or -1 when the page cannot be written. */
 int arch_store64(uint64_t *dst, uint64_t value);

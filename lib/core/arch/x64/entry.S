@@ -6,18 +6,27 @@
  *       address that C masked or that the verifier vouches for (L).
  *   I2  Then no register holds host data that is no argument: general, vector and, when the box's code can read
  *       them, upper halves, masks, x87 data, status and pointers. MXCSR and the x87 control word are the sandbox's.
- *   I3  When host code runs, rsp is the host's, DF is clear, MXCSR, the x87 control word and gs are as arch_enter
- *       found them, the x87 stack is empty with no exception pending, upper halves are clean.
+ *   I3  When host code runs, rsp is the host's, DF is clear, MXCSR and the x87 control word are as the frame's entry
+ *       found them, gs base is what host code last had there unless that was 0 or left there by us (gs_in), the x87
+ *       stack is empty with no exception pending, upper halves are clean.
  *   I4  r15 is believed in all that sandboxed code calls: it cannot write it. Nothing is read through rsp, or
  *       through any other register that it can write, but in the guarded copies, through a masked address.
  *   I5  On the way in, the state is published before the gate is looked at, and the box's code flags are read
  *       after that (box_gate_close relies on it).
+ *   I6  While the state is STATE_SANDBOX, ctx->frame has all that arch_leave_fault needs, so that a thread that is
+ *       anywhere between arch_entry_begin and arch_entry_end may be sent there.
+ *   I7  gs base is read after the state is published, never remembered: what changed it, a signal handler that
+ *       entered another sandbox included, is seen, and after the publication nobody else may enter.
  */
 #include "layout.h"
 
 	.text
 
-/* gs base = %r11, on the host's stack. Changes r11 only. */
+	.globl arch_entry_begin
+	.hidden arch_entry_begin
+arch_entry_begin:
+
+/* gs base = %r11, on the host's stack. Changes nothing. */
 	.macro set_gs
 	cmpb $0, arch_fsgsbase(%rip)
 	je 771f
@@ -27,30 +36,109 @@
 772:
 	.endm
 
+/*
+ * Before the state is published: until gs_in has looked, gs base stays as it is on the way out. r14 becomes the base.
+ * %rbx = box, %rbp = frame.
+ */
+	.macro gs_prepare
+	movq BOX_BASE(%rbx), %r14
+	movq %r14, FRAME_GS(%rbp)
+	.endm
+
+/*
+ * gs base becomes %r14 (I1, I7). Reading it takes 0.8 ns and writing it 12, so it is written only where it differs, and
+ * on the way out only where the host had something there. r15 = context, %rbx = box, %rbp = frame, on the host's
+ * stack. Changes r11 and, when \thread is not a register that holds &thread_self, rax.
+ */
+	.macro gs_in thread=%rax
+	cmpb $0, arch_fsgsbase(%rip)
+	je 770f
+	.ifc \thread,%rax
+	movq %fs:0, %rax
+	addq thread_self@gottpoff(%rip), %rax
+	.endif
+	rdgsbase %r11
+	cmpq %r14, %r11
+	jne 770f
+	cmpq THREAD_GS_LEFT(\thread), %r11
+	je 769f
+770:	call gs_change
+769:
+	.endm
+
+/* gs base = %r11, unless that says to leave it. %rbx = box. Changes nothing. */
+	.macro gs_out
+	cmpq BOX_BASE(%rbx), %r11
+	je 768f
+	set_gs
+768:
+	.endm
+
+/* As gs_in, when gs base is not what we left. Changes nothing: arguments are in registers. */
+gs_change:
+	pushq %rax
+	pushq %rcx
+	pushq %r11
+	movq %fs:0, %rcx
+	addq thread_self@gottpoff(%rip), %rcx
+	cmpb $0, arch_fsgsbase(%rip)
+	je 1f
+	rdgsbase %rax
+	jmp 2f
+1:	pushq %rax
+	movq %rsp, %r11
+	call get_gs_slow
+	popq %rax
+2:	testq %rax, %rax
+	jz 3f
+	cmpq %r14, %rax
+	je 3f
+	cmpq THREAD_GS_LEFT(%rcx), %rax
+	je 3f
+	movq %rax, FRAME_GS(%rbp)
+	jmp 4f
+3:	movq BOX_GS_IDLE(%rbx), %r11
+	movq %r11, FRAME_GS(%rbp)
+	movq %r11, THREAD_GS_LEFT(%rcx)
+	cmpq %r14, %rax
+	je 5f
+4:	movq %r14, %r11
+	set_gs
+5:	popq %r11
+	popq %rcx
+	popq %rax
+	ret
+
 /* arch_prctl(ARCH_SET_GS, %r11), for kernels without FSGSBASE. */
 set_gs_slow:
 	pushq %rax
 	pushq %rcx
 	pushq %rdi
 	pushq %rsi
+	pushq %r11
 	movl $158, %eax
 	movl $0x1001, %edi
 	movq %r11, %rsi
 	syscall
+	popq %r11
 	popq %rsi
 	popq %rdi
 	popq %rcx
 	popq %rax
 	ret
 
-/* arch_prctl(ARCH_GET_GS, %r11) */
+/* arch_prctl(ARCH_GET_GS, %r11). Changes rax and r11. */
 get_gs_slow:
+	pushq %rcx
+	pushq %rsi
 	pushq %rdi
 	movl $158, %eax
 	movl $0x1004, %edi
 	movq %r11, %rsi
 	syscall
 	popq %rdi
+	popq %rsi
+	popq %rcx
 	ret
 
 /* x87 for the host: stack empty, nothing pending, its control word. %r12d = code flags. Changes rax. */
@@ -139,24 +227,16 @@ arch_enter:
 	fnstcw FRAME_FCW(%rdi)
 	movq FRAME_CTX(%rdi), %r15
 	movq %rdi, %rbp
-	cmpb $0, arch_fsgsbase(%rip)
-	je 1f
-	rdgsbase %rax
-	movq %rax, FRAME_GS(%rdi)
-	jmp 2f
-1:	leaq FRAME_GS(%rdi), %r11
-	call get_gs_slow
-2:	movq CTX_BOX(%r15), %rbx
+	movq CTX_BOX(%r15), %rbx
 	cmpl $FRAME_RUN, FRAME_KIND(%rbp)
 	je resume
 
 	/* A call: arguments from the frame, all else zero. */
+	gs_prepare
 	gate
+	gs_in
 	x87_enter default_fcw(%rip)
 	ldmxcsr default_mxcsr(%rip)
-	movq BOX_BASE(%rbx), %r14
-	movq %r14, %r11
-	set_gs
 	upper_scrub
 	.irp i, 0,1,2,3,4,5,6,7
 	movq FRAME_XMM+8*\i(%rbp), %xmm\i
@@ -182,15 +262,14 @@ arch_enter:
 
 	/*
 	 * Into the sandbox with all of the context's registers, at CTX_RESUME: a run, or after a runtime call.
-	 * In: host stack, r15 = context, rbx = box.
+	 * In: host stack, r15 = context, rbx = box, rbp = frame.
 	 */
 resume:
+	gs_prepare
 	gate
+	gs_in
 	x87_enter CTX_FCW(%r15)
 	ldmxcsr CTX_MXCSR(%r15)
-	movq BOX_BASE(%rbx), %r14
-	movq %r14, %r11
-	set_gs
 	testl $CODE_AVX512, %r12d
 	jnz 3f
 	testl $CODE_AVX, %r12d
@@ -270,6 +349,7 @@ arch_entry_syscall:
 	movq %r11, CTX_REGS+REGS_RCX(%r15)
 	movl CTX_DEPTH(%r15), %eax
 	movq %r11, CTX_INSIDE(%r15,%rax,8)
+	incq CTX_RTCALLS(%r15)
 	movl $STATE_HOST, CTX_STATE(%r15)
 	movq CTX_FRAME(%r15), %rbp
 	movq FRAME_HOST_SP(%rbp), %rsp
@@ -309,7 +389,7 @@ arch_entry_syscall:
 	fnstcw CTX_FCW(%r15)
 6:	x87_leave FRAME_FCW(%rbp)
 	movq FRAME_GS(%rbp), %r11
-	set_gs
+	gs_out
 	movq %r15, %rdi
 	testl %r13d, %r13d
 	jnz 7f
@@ -325,15 +405,9 @@ arch_entry_syscall:
 	jmp leave
 
 /*
- * Entry -32: a function that the host called returns, or sandboxed code calls the host back. r11 = L says which.
+ * A function that the host called by arch_enter returns: r10 = the frame.
  */
-	.globl arch_entry_return
-	.hidden arch_entry_return
-arch_entry_return:
-	movq %r11, %r10
-	subq CTX_RETURN(%r15), %r10
-	jnz callback
-	movq CTX_FRAME(%r15), %r10
+return_slowly:
 	cmpl $FRAME_CALL, FRAME_KIND(%r10)
 	jne trap_scrubbed
 	movq %rax, FRAME_RAX(%r10)
@@ -355,6 +429,7 @@ arch_leave_fault:
 	/* In: r15 = context, r10 = its frame; the sandbox's state. */
 leave_sandbox:
 	movl $STATE_HOST, CTX_STATE(%r15)
+	movq %r10, %rbp
 	movq FRAME_HOST_SP(%r10), %rsp
 	cld
 	movq CTX_BOX(%r15), %rbx
@@ -365,9 +440,11 @@ leave_sandbox:
 1:	ldmxcsr FRAME_MXCSR(%r10)
 	x87_leave FRAME_FCW(%r10)
 	movq FRAME_GS(%r10), %r11
-	set_gs
-	/* In: the host's stack and state. */
+	gs_out
+	/* In: the host's stack and state, rbp = frame. */
 leave:
+	cmpl $FRAME_FAST, FRAME_KIND(%rbp)
+	je fast_ended
 	addq $8, %rsp
 	.cfi_adjust_cfa_offset -8
 	popq %r15
@@ -438,7 +515,7 @@ callback:
 	fnstcw CB_FCW(%rsp)
 2:	x87_leave FRAME_FCW(%rbp)
 	movq FRAME_GS(%rbp), %r11
-	set_gs
+	gs_out
 
 	/* The arguments on the sandbox's stack, above the return address, as far as they can be read (I4). */
 	subq $CALLBACK_STACK, %rsp
@@ -459,12 +536,11 @@ guard_callback_end:
 	jne callback_ending
 	movq %rax, CB_RAX(%rsp)
 	movq %xmm0, CB_XMM0(%rsp)
+	gs_prepare
 	gate
+	gs_in
 	x87_enter CB_FCW(%rsp)
 	ldmxcsr CB_MXCSR(%rsp)
-	movq BOX_BASE(%rbx), %r14
-	movq %r14, %r11
-	set_gs
 	upper_scrub
 	movq CB_XMM0(%rsp), %xmm0 /* no result is longer */
 	.irp i, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
@@ -495,20 +571,282 @@ callback_ending:
 	.size arch_enter, . - arch_enter
 
 /*
- * lfi_trampoline: spills its arguments into a Frame and lets ctx_invoke do the call.
+ * lfi_trampoline: what LFI_INVOKE mostly is, with all the checks that ctx_invoke, frame_push and frame_call make: a
+ * context that is not entered, of the thread that enters it quickly, arguments in registers only. Whenever something is
+ * different, invoke_slowly spills the arguments into the frame and lets ctx_invoke do the call, or say why not.
  */
 	.type trampoline, @function
 	.globl arch_trampoline
 	.hidden arch_trampoline
+	.balign 64
 arch_trampoline:
 trampoline:
 	.cfi_startproc
 	pushq %rbp
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset rbp, 0
+	pushq %rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbx, 0
+	pushq %r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r12, 0
+	pushq %r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r13, 0
+	pushq %r14
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r14, 0
+	pushq %r15
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r15, 0
+	subq $FRAME_SIZE + 8, %rsp
+	.cfi_adjust_cfa_offset FRAME_SIZE + 8
 	movq %rsp, %rbp
-	.cfi_def_cfa_register rbp
-	subq $FRAME_SIZE, %rsp
+	movq %fs:0, %r13
+	movq %r13, %r12
+	addq lfi_invoke_info@gottpoff(%rip), %r12
+	addq thread_self@gottpoff(%rip), %r13
+
+	/* The same box and context, made, with no words on the stack and counted registers. */
+	movq INFO_BOX(%r12), %rbx
+	movq INFO_CTX(%r12), %rax
+	testq %rbx, %rbx
+	jz invoke_slowly
+	testq %rax, %rax
+	jz invoke_slowly
+	movq (%rax), %r15
+	testq %r15, %r15
+	jz invoke_slowly
+	cmpq %rbx, CTX_BOX(%r15)
+	jne invoke_slowly
+	movq INFO_STACK_BYTES(%r12), %rax
+	orq INFO_STACK_SKIP(%r12), %rax
+	orq INFO_STACK_TAIL(%r12), %rax
+	jnz invoke_slowly
+	movq INFO_TARGET(%r12), %r11
+	movl INFO_ARG_REGS(%r12), %r10d
+	.globl arch_trampoline_taken
+	.hidden arch_trampoline_taken
+arch_trampoline_taken: /* from here on a signal handler may use lfi_invoke_info */
+	movl %r10d, %eax
+	shrl $16, %eax
+	cmpl $1, %eax /* LFI_INVOKE_COUNTED >> 16 */
+	jne invoke_slowly
+
+	/* frame_push: the thread is ready, and in host code; the context is free and ours. */
+	cmpb $0, THREAD_READY(%r13)
+	je invoke_slowly
+	movq THREAD_CUR(%r13), %rax
+	movq %rax, FRAME_PREV_THREAD(%rbp)
+	testq %rax, %rax
+	jz 1f
+	cmpl $STATE_SANDBOX, CTX_STATE(%rax)
+	je invoke_slowly
+1:	cmpb $0, BOX_SINGLE(%rbx)
+	jne invoke_slowly
+	cmpq %r13, CTX_BIASED(%r15)
+	jne invoke_slowly
+	cmpq $0, CTX_DEPTH(%r15) /* and CTX_QUICK */
+	jne invoke_slowly
+
+	/* frame_call: the target and the stack are in the sandbox, and there is something to return to. */
+	movq %r11, %rax
+	subq BOX_MIN(%rbx), %rax
+	cmpq BOX_SPAN(%rbx), %rax
+	jae invoke_slowly
+	andl BOX_MASK(%rbx), %r11d
+	addq BOX_BASE(%rbx), %r11
+	movq %r11, FRAME_TARGET(%rbp)
+	movq CTX_REGS+REGS_RSP(%r15), %rax
+	movq %rax, FRAME_CTX_RSP(%rbp)
+	andq $-16, %rax
+	movq %rax, %r14
+	subq BOX_MIN(%rbx), %r14
+	cmpq BOX_SPAN(%rbx), %r14
+	ja invoke_slowly
+	cmpq $CALL_HEADROOM + 8, %r14
+	jb invoke_slowly
+	subq $CALL_HEADROOM + 8, %rax
+	movq %rax, FRAME_SP(%rbp)
+	movq CTX_RETURN(%r15), %r14
+	cmpq $-1, %r14
+	je invoke_slowly
+	subq $CALLBACK_RESUME, %r14
+
+	/* own: the store, then the look. With the depth, so that a signal handler that enters here does not disown. */
+	movabsq $0x100000001, %r12
+	movq %r12, CTX_DEPTH(%r15)
+	cmpq %r13, CTX_BIASED(%r15)
+	jne fast_disown
+guard_fast:
+	movq %r14, (%rax)
+guard_fast_end:
+	movq %rbp, FRAME_HOST_SP(%rbp)
+	stmxcsr FRAME_MXCSR(%rbp)
+	fnstcw FRAME_FCW(%rbp)
+	movq %r15, FRAME_CTX(%rbp)
+	movl $FRAME_FAST, FRAME_KIND(%rbp)
+	movl $END_NONE, FRAME_END(%rbp)
+	movq $0, FRAME_PREV(%rbp)
+	movq $0, FRAME_SAVED(%rbp)
+	incq CTX_CALLS(%r15)
+	movq %rbp, CTX_FRAME(%r15)
+	movq %r15, THREAD_CUR(%r13)
+	gs_prepare
+	movl $STATE_SANDBOX, CTX_STATE(%r15)
+	cmpl $0, BOX_GATE(%rbx)
+	jne fast_undo
+	movl BOX_CODE(%rbx), %r12d
+	gs_in %r13
+	ldmxcsr default_mxcsr(%rip)
+	testl $CODE_X87 | CODE_AVX | CODE_AVX512, %r12d
+	jnz fast_scrub
+fast_scrubbed:
+	xorl %ebx, %ebx
+	movzbl %r10b, %eax
+	cmpl $1, %eax
+	cmovbq %rbx, %rdi
+	cmpl $2, %eax
+	cmovbq %rbx, %rsi
+	cmpl $3, %eax
+	cmovbq %rbx, %rdx
+	cmpl $4, %eax
+	cmovbq %rbx, %rcx
+	cmpl $5, %eax
+	cmovbq %rbx, %r8
+	cmpl $6, %eax
+	cmovbq %rbx, %r9
+	shrl $8, %r10d
+	movzbl %r10b, %r10d
+	testl %r10d, %r10d
+	jnz fast_floats
+	.irp i, 0,1,2,3,4,5,6,7
+	xorps %xmm\i, %xmm\i
+	.endr
+fast_go:
+	.irp i, 8,9,10,11,12,13,14,15
+	xorps %xmm\i, %xmm\i
+	.endr
+	movq FRAME_TARGET(%rbp), %r11
+	movq FRAME_SP(%rbp), %rsp
+	movl $8, %eax
+	xorl %r10d, %r10d
+	xorl %r12d, %r12d
+	xorl %r13d, %r13d
+	xorl %ebp, %ebp
+	jmpq *%r11
+
+fast_scrub:
+	x87_enter default_fcw(%rip)
+	upper_scrub
+	jmp fast_scrubbed
+
+	/* The low halves of the first %r10d registers are arguments. */
+fast_floats:
+	.irp i, 0,1,2,3,4,5,6,7
+	cmpl $\i, %r10d
+	ja 765f
+	xorps %xmm\i, %xmm\i
+	jmp 766f
+765:	movq %xmm\i, %xmm\i
+766:
+	.endr
+	jmp fast_go
+
+/*
+ * Entry -32: a function that the host called returns, or sandboxed code calls the host back. r11 = L says which.
+ */
+	.globl arch_entry_return
+	.hidden arch_entry_return
+	.balign 64
+arch_entry_return:
+	movq %r11, %r10
+	subq CTX_RETURN(%r15), %r10
+	jnz callback
+	movq CTX_FRAME(%r15), %r10
+	cmpl $FRAME_FAST, FRAME_KIND(%r10)
+	jne return_slowly
+	movl $STATE_HOST, CTX_STATE(%r15)
+	movq %r10, %rsp
+	cld
+	ldmxcsr FRAME_MXCSR(%rsp)
+	movq CTX_BOX(%r15), %rbx
+	movl BOX_CODE(%rbx), %r12d
+	movq FRAME_GS(%rsp), %r11
+	testl $CODE_X87 | CODE_AVX | CODE_AVX512, %r12d
+	jnz fast_clean
+fast_cleaned:
+	gs_out
+
+	/* frame_pop; rax, rdx, xmm0 and xmm1 are the results. */
+	movq %fs:0, %r8
+	movq %r8, %r9
+	movq %r8, %r11
+	addq lfi_invoke_info@gottpoff(%rip), %r8
+	addq thread_self@gottpoff(%rip), %r9
+	addq error_code@gottpoff(%rip), %r11
+	movq FRAME_CTX_RSP(%rsp), %rcx
+	movq FRAME_PREV_THREAD(%rsp), %rsi
+	cmpq %rcx, CTX_REGS+REGS_RSP(%r15)
+	jne fast_moved /* not stored when equal: the next call would wait for it */
+fast_unmoved:
+	movb $0, CTX_ENDING(%r15)
+	movq $0, CTX_FRAME(%r15)
+	movq %rsi, THREAD_CUR(%r9)
+	movl $STATE_OUT, CTX_STATE(%r15)
+	movq $0, CTX_DEPTH(%r15) /* and CTX_QUICK */
+	movl $0, INFO_ARG_REGS(%r8)
+	movl $0, (%r11)
+fast_leave:
+	addq $FRAME_SIZE + 8, %rsp
+	.cfi_remember_state
+	.cfi_adjust_cfa_offset -FRAME_SIZE - 8
+	popq %r15
+	.cfi_adjust_cfa_offset -8
+	popq %r14
+	.cfi_adjust_cfa_offset -8
+	popq %r13
+	.cfi_adjust_cfa_offset -8
+	popq %r12
+	.cfi_adjust_cfa_offset -8
+	popq %rbx
+	.cfi_adjust_cfa_offset -8
+	popq %rbp
+	.cfi_adjust_cfa_offset -8
+	ret
+	.cfi_restore_state
+
+fast_moved:
+	movq %rcx, CTX_REGS+REGS_RSP(%r15)
+	jmp fast_unmoved
+
+fast_clean:
+	testl $CODE_AVX | CODE_AVX512, %r12d
+	jz 1f
+	vzeroupper
+1:	movq %rax, %r13
+	x87_leave FRAME_FCW(%rsp)
+	movq %r13, %rax
+	jmp fast_cleaned
+
+	/* The frame has ended otherwise. In: the host's stack and state. */
+fast_ended:
+	movq %rsp, %rdi
+	call ctx_invoke_ended
+	jmp invoke_result
+
+	/* The box is closed: ctx_invoke waits. */
+fast_undo:
+	decq CTX_CALLS(%r15)
+	movq FRAME_PREV_THREAD(%rbp), %rax
+	movl $STATE_OUT, CTX_STATE(%r15)
+	movq $0, CTX_FRAME(%r15)
+	movq %rax, THREAD_CUR(%r13)
+fast_disown:
+	movq $0, CTX_DEPTH(%r15)
+
+invoke_slowly:
 	movq %rdi, FRAME_GPR(%rsp)
 	movq %rsi, FRAME_GPR+8(%rsp)
 	movq %rdx, FRAME_GPR+16(%rsp)
@@ -519,17 +857,20 @@ trampoline:
 	movq %xmm\i, FRAME_XMM+8*\i(%rsp)
 	.endr
 	movq %rsp, %rdi
-	leaq 16(%rbp), %rsi
+	leaq FRAME_SIZE + 8 + 6*8 + 8(%rsp), %rsi
 	call ctx_invoke
+invoke_result:
 	movq FRAME_RAX(%rsp), %rax
 	movq FRAME_RDX(%rsp), %rdx
 	movq FRAME_XMM0(%rsp), %xmm0
 	movq FRAME_XMM1(%rsp), %xmm1
-	leave
-	.cfi_def_cfa rsp, 8
-	ret
+	jmp fast_leave
 	.cfi_endproc
 	.size trampoline, . - trampoline
+
+	.globl arch_entry_end
+	.hidden arch_entry_end
+arch_entry_end:
 
 /*
  * size_t copy_guarded(void *dst, const void *src, size_t size): what is left when a page faults.
@@ -626,6 +967,7 @@ default_fcw:
 	.hidden arch_guards
 arch_guards:
 	.quad guard_callback, guard_callback_end, guard_callback_end
+	.quad guard_fast, guard_fast_end, fast_disown
 	.quad guard_words, guard_words_end, guard_words_end
 	.quad guard_rep, guard_rep_end, guard_rep_end
 	.quad guard_store, guard_store_end, store_fault

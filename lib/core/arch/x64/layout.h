@@ -12,7 +12,8 @@
 #define CTX_BOX 24
 #define CTX_FRAME 32
 #define CTX_DEPTH 40
-#define CTX_STATE 44
+#define CTX_QUICK 44
+#define CTX_STATE 2840
 #define CTX_RESUME 48
 #define CTX_RESUME_RSP 56
 #define CTX_RETURN 64
@@ -23,7 +24,10 @@
 #define CTX_YMMH 448
 #define CTX_ZMM 704
 #define CTX_MASK 2752
-#define CTX_INSIDE 2816
+#define CTX_CALLS 2816
+#define CTX_RTCALLS 2824
+#define CTX_BIASED 2832
+#define CTX_INSIDE 2848
 
 /* struct LFIRegs */
 #define REGS_RAX 0
@@ -47,7 +51,12 @@
 #define BOX_CODE 8
 #define BOX_GATE 12
 #define BOX_X87_SCRUB 16
-#define BOX_CALLBACKS 24
+#define BOX_GS_IDLE 24
+#define BOX_MIN 32
+#define BOX_SPAN 40
+#define BOX_MASK 48
+#define BOX_SINGLE 52
+#define BOX_CALLBACKS 56
 
 /* struct Frame */
 #define FRAME_CTX 0
@@ -65,16 +74,39 @@
 #define FRAME_RDX 176
 #define FRAME_XMM0 184
 #define FRAME_XMM1 192
-#define FRAME_SIZE 224
+#define FRAME_PREV 200
+#define FRAME_PREV_THREAD 208
+#define FRAME_SAVED 216
+#define FRAME_CTX_RSP 224
+#define FRAME_SIZE 240
 
 #define FRAME_RUN 0
 #define FRAME_CALL 1
+#define FRAME_FAST 2 /* a call that the trampoline makes by itself: the frame is at its own host_sp */
 
 /* How a frame ended. */
 #define END_NONE 0
 #define END_RETURN 1
 #define END_EXIT 2
 #define END_FAULT 3
+
+/* struct Thread */
+#define THREAD_CUR 0
+#define THREAD_GS_LEFT 8
+#define THREAD_READY 16
+
+/* struct LFIInvokeInfo */
+#define INFO_BOX 0
+#define INFO_CTX 8
+#define INFO_TARGET 16
+#define INFO_STACK_BYTES 24
+#define INFO_ARG_REGS 32
+#define INFO_STACK_SKIP 40
+#define INFO_STACK_TAIL 48
+
+/* Bytes left free above a call's stack: the red zone of what a handler interrupted, and what a callback looks at as
+ * stack arguments. */
+#define CALL_HEADROOM 128
 
 #define STATE_OUT 0
 #define STATE_HOST 1
