@@ -557,10 +557,164 @@ the_thread_pointer_is_the_contexts(void **state)
 	drop(&f);
 }
 
+/* ---- gs ---- */
+
+static uint8_t code_gs_load[] = {
+	0x65, 0x67, 0x8b, 0x07, /* movl %gs:(%edi), %eax */
+	0x41, 0x5b,             /* popq %r11 */
+	0x41, 0x83, 0xe3, 0xe0, /* andl $-32, %r11d */
+	0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
+	0x41, 0xff, 0xe3,       /* jmpq *%r11 */
+};
+
+static uint8_t code_call_gs_load[] = {
+	0x49, 0x89, 0xfc, /* movq %rdi, %r12 */
+	0x49, 0x89, 0xf3, /* movq %rsi, %r11 */
+	0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+	0x41, 0x83, 0xe3, 0xe0,             /* andl $-32, %r11d */
+	0x4d, 0x01, 0xf3,                   /* addq %r14, %r11 */
+	0x41, 0xff, 0xd3,                   /* callq *%r11 */
+	0x65, 0x67, 0x41, 0x8b, 0x04, 0x24, /* movl %gs:(%r12d), %eax */
+	0x41, 0x5b,                         /* popq %r11 */
+	0x41, 0x83, 0xe3, 0xe0,             /* andl $-32, %r11d */
+	0x4d, 0x01, 0xf3,                   /* addq %r14, %r11 */
+	0x41, 0xff, 0xe3,                   /* jmpq *%r11 */
+};
+
+static void
+set_gs_base(uint64_t base)
+{
+	syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+static struct Fixture *inner;
+static lfiptr inner_fn;
+static uint64_t gs_to_set, gs_seen;
+static int inner_got;
+
+static int
+callback_that_calls_another_box(void)
+{
+	gs_seen = gs_base();
+	if (gs_to_set)
+		set_gs_base(gs_to_set);
+	inner_got = LFI_INVOKE(inner->box, &inner->ctx, inner_fn, int, (lfiptr), inner->buffer);
+	if (gs_to_set && gs_base() != gs_to_set)
+		inner_got = -1;
+	return 0;
+}
+
+/* Each box's code sees its own memory through gs, whatever the host does with gs in between; and the host's stays. */
+static void
+check_gs(struct LFIOptions opts, uint64_t left)
+{
+	struct Fixture a = fixture(opts), b = fixture(opts);
+	lfiptr fn = LOAD(a.box, code_call_gs_load), load = LOAD(a.box, code_gs_load);
+	void *cb = lfi_box_register_cb(a.box, (void *) callback_that_calls_another_box);
+	const uint32_t mine = 0x1111, other = 0x2222;
+
+	inner = &b;
+	inner_fn = LOAD(b.box, code_gs_load);
+	assert_done(lfi_box_copyto(a.box, a.buffer, &mine, sizeof mine));
+	assert_done(lfi_box_copyto(b.box, b.buffer, &other, sizeof other));
+	for (int round = 0; round < 3; round++) {
+		const uint64_t host = round ? HOST_GS + (uint64_t) round * 4096 : 0;
+
+		set_gs_base(host);
+		gs_to_set = 0;
+		assert_int_equal(LFI_INVOKE(a.box, &a.ctx, load, int, (lfiptr), a.buffer), mine);
+		assert_int_equal(gs_base(), host ? host : left ? a.box->base : 0);
+		assert_int_equal(LFI_INVOKE(b.box, &b.ctx, inner_fn, int, (lfiptr), b.buffer), other);
+		assert_int_equal(gs_base(), host ? host : left ? b.box->base : 0);
+		assert_int_equal(LFI_INVOKE(a.box, &a.ctx, fn, int, (lfiptr, void *), a.buffer, cb), mine);
+		assert_int_equal(inner_got, other);
+		assert_int_equal(gs_seen, host ? host : left ? a.box->base : 0);
+		assert_int_equal(gs_base(), host ? host : left ? a.box->base : 0);
+		/* As a native function would, the callback has changed it. */
+		gs_to_set = 0x3333000;
+		assert_int_equal(LFI_INVOKE(a.box, &a.ctx, fn, int, (lfiptr, void *), a.buffer, cb), mine);
+		assert_int_equal(inner_got, other);
+		assert_int_equal(gs_base(), 0x3333000);
+		/* A trap. */
+		set_gs_base(host);
+		LFI_INVOKE(a.box, &a.ctx, load, int, (lfiptr), (lfiptr) 0x10000);
+		assert_int_equal(lfi_errno(), LFI_ERR_FAULT);
+		assert_int_equal(gs_base(), host ? host : left ? a.box->base : 0);
+	}
+	set_gs_base(0);
+	/* What a freed box left is none of the host's. */
+	assert_int_equal(LFI_INVOKE(b.box, &b.ctx, inner_fn, int, (lfiptr), b.buffer), other);
+	drop(&b);
+	assert_int_equal(LFI_INVOKE(a.box, &a.ctx, load, int, (lfiptr), a.buffer), mine);
+	assert_int_equal(gs_base(), left ? a.box->base : 0);
+	drop(&a);
+	set_gs_base(0);
+}
+
+static void
+gs_is_each_boxs_own_and_the_hosts_stays(void **state)
+{
+	check_gs((struct LFIOptions) {.boxsize = 0}, 1);
+}
+
+static void
+restore_gs_gives_a_gs_of_none_back_too(void **state)
+{
+	check_gs((struct LFIOptions) {.restore_gs = true}, 0);
+}
+
+static void
+gs_works_through_the_kernel_too(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+	bool have = arch_fsgsbase;
+
+	arch_fsgsbase = false;
+	check_gs((struct LFIOptions) {.boxsize = 0}, 1);
+	check_gs((struct LFIOptions) {.restore_gs = true}, 0);
+	arch_fsgsbase = have;
+	lfi_free(engine);
+}
+
+static void *
+call_in_a_thread(void *arg)
+{
+	struct Fixture *f = arg;
+	struct LFIContext *ctx = lfi_ctx_new(f->box, NULL);
+	int got;
+
+	lfi_ctx_regs(ctx)->sp = f->stack;
+	got = LFI_INVOKE(f->box, &ctx, inner_fn, int, (lfiptr), f->buffer);
+	lfi_ctx_free(ctx);
+	return (void *) (intptr_t) got;
+}
+
+/* clone(2) copies gs base. */
+static void
+a_thread_that_inherits_a_gs_can_call(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	const uint32_t mine = 0x1111;
+	pthread_t thread;
+	void *got;
+
+	inner_fn = LOAD(f.box, code_gs_load);
+	assert_done(lfi_box_copyto(f.box, f.buffer, &mine, sizeof mine));
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, inner_fn, int, (lfiptr), f.buffer), mine);
+	pthread_create(&thread, NULL, call_in_a_thread, &f);
+	pthread_join(thread, &got);
+	assert_int_equal((intptr_t) got, mine);
+	drop(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gs_is_each_boxs_own_and_the_hosts_stays),
+		cmocka_unit_test(restore_gs_gives_a_gs_of_none_back_too),
+		cmocka_unit_test(gs_works_through_the_kernel_too),
+		cmocka_unit_test(a_thread_that_inherits_a_gs_can_call),
 		cmocka_unit_test(a_call_shows_nothing_but_its_arguments),
 		cmocka_unit_test(lfi_call_shows_nothing_but_its_arguments),
 		cmocka_unit_test(the_x87_registers_show_nothing),
