@@ -169,6 +169,21 @@ time_call(struct Bench *b)
 }
 
 static double
+time_fn_call(struct Bench *b)
+{
+	const union LFIValue args[2] = {{.i = 1}, {.i = 2}};
+	union LFIValue ret;
+	struct LFIFn *fn = lfi_fn_new(b->box, b->fn, "i(ii)");
+	double start = now(), end;
+
+	for (long i = 0; i < b->n; i++)
+		lfi_fn_call(fn, &b->ctx, args, &ret);
+	end = now();
+	lfi_fn_free(fn);
+	return end - start;
+}
+
+static double
 time_runtime_call(struct Bench *b)
 {
 	double start = now();
@@ -208,10 +223,11 @@ compare(const void *a, const void *b)
 int
 main(int argc, char **argv)
 {
-	struct LFIEngine *engine = lfi_new((struct LFIOptions){.boxsize = 0}, 16);
+	struct LFIEngine *engine = lfi_new((struct LFIOptions){.boxsize = 0}, 32);
+	struct LFIEngine *restoring = lfi_new((struct LFIOptions){.restore_gs = true}, 2);
 	bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
 
-	if (!engine)
+	if (!engine || !restoring)
 		die("engine");
 	lfi_sys_handler(engine, handler);
 
@@ -224,9 +240,12 @@ main(int argc, char **argv)
 	} rows[] = {
 	    {"native call", time_native, {.n = 500000}},
 	    {"LFI_INVOKE", time_invoke, OPEN(return_zero, 100000)},
+	    {"LFI_INVOKE, restore_gs", time_invoke,
+		open_bench(restoring, return_zero, sizeof return_zero, NULL, 0, 100000)},
 	    {"LFI_INVOKE, x87 in the box", time_invoke, OPEN_WITH(return_zero, uses_x87, 100000)},
 	    {"LFI_INVOKE, AVX in the box", time_invoke, OPEN_WITH(return_zero, uses_avx, 100000)},
 	    {"lfi_call", time_call, OPEN(return_zero, 100000)},
+	    {"lfi_fn_call", time_fn_call, OPEN(return_zero, 100000)},
 	    {"runtime call", time_runtime_call, OPEN(runtime_calls, 100000)},
 	    {"runtime call, x87 in the box", time_runtime_call, OPEN_WITH(runtime_calls, uses_x87, 100000)},
 	    {"runtime call, AVX in the box", time_runtime_call, OPEN_WITH(runtime_calls, uses_avx, 100000)},
@@ -251,6 +270,7 @@ main(int argc, char **argv)
 		printf("}\n");
 	for (size_t i = 0; i < nrows; i++)
 		lfi_box_free(rows[i].bench.box);
+	lfi_free(restoring);
 	lfi_free(engine);
 	return 0;
 }

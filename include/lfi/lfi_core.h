@@ -309,6 +309,8 @@ struct LFIInvokeInfo {
 };
 
 #define LFI_INVOKE_COUNTED 0x10000u
+/** In arg_regs: the target returns a long double. */
+#define LFI_INVOKE_X87 0x20000u
 
 LFI_API extern __thread struct LFIInvokeInfo lfi_invoke_info;
 
@@ -332,16 +334,35 @@ union LFIValue {
  * Call a sandboxed function with a signature and values known at run time.
  *
  * @param sig  return type, then the parameters in parentheses, one letter each:
- *             v void (return only) · b B 8 · h H 16 · i I 32 · l L 64 bits, signed and unsigned · p pointer (an lfiptr)
- * · f float · d double · {…} a struct of at most 16 bytes made of these, by value, passed by `p`. "i(ii)" is int (int,
- * int).
+ *             v void (return only) · b B 8 · h H 16 · i I 32 · l L 64 bits, signed and unsigned · ? bool · p pointer (an
+ *             lfiptr) · f float · d double · D long double, by `p`, a pointer to the host's · {…} a struct made of
+ *             these, by value, passed by `p`, up to 64 KiB; in it {…} nests and [4i] is an array. . or ... begins
+ *             variable arguments. "i(ii)" is int (int, int), "i(p...id)" is printf of an int and a double.
  * @param args one per parameter; NULL when there are none
- * @param ret  may be NULL; for a struct, ret->p is where it is stored
+ * @param ret  may be NULL; for a struct or a long double, ret->p is where it is stored
  * @return 0, or -1: LFI_ERR_SIGNATURE, LFI_ERR_FAULT, LFI_ERR_BUSY, LFI_ERR_RANGE, LFI_ERR_INVALID (no
  * lfi_box_init_ret)
  */
 LFI_API int lfi_call(
     struct LFIContext *ctx, lfiptr fn, const char *sig, const union LFIValue *args, union LFIValue *ret);
+
+/** A function of the sandbox with its signature, parsed once. Any thread may use it, with its own context. */
+struct LFIFn;
+
+/**
+ * Prepare calls of `fn`, with a signature as lfi_call takes. Free it before the box, with lfi_fn_free.
+ *
+ * @return NULL: LFI_ERR_SIGNATURE, LFI_ERR_RANGE, LFI_ERR_NOMEM
+ */
+LFI_API struct LFIFn *lfi_fn_new(struct LFIBox *box, lfiptr fn, const char *sig);
+
+LFI_API void lfi_fn_free(struct LFIFn *fn);
+
+/**
+ * Call it: as lfi_call, at about the price of LFI_INVOKE. Where `*ctx` is NULL, a context is made with the engine's
+ * clone callback and stored there.
+ */
+LFI_API int lfi_fn_call(struct LFIFn *fn, struct LFIContext **ctx, const union LFIValue *args, union LFIValue *ret);
 
 /* ---- Calling the host from the sandbox ---- */
 

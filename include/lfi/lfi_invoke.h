@@ -17,7 +17,7 @@
  * @param box    struct LFIBox *, after lfi_box_init_ret
  * @param ctx    struct LFIContext **; where it holds NULL, a context is made with the engine's clone callback
  * @param target lfiptr
- * @param ret    void, an integer, a pointer, float or double
+ * @param ret    void, an integer, a bool (any value but 0 is true), a pointer, float, double or long double
  * @param params in parentheses: (), (void), or up to 16 integers, pointers, floats, doubles and long doubles (a
  * function with variable arguments is called with the types that this call passes). A struct by value does not compile:
  * see lfi_call
@@ -30,6 +30,7 @@ struct LFIInvokeArgs {
 	size_t stack;        /**< bytes */
 	uint64_t stack_skip; /**< as in struct LFIInvokeInfo */
 	uint64_t stack_tail;
+	uint32_t ret; /**< 0, or LFI_INVOKE_X87 for a long double */
 };
 
 enum { LFI_INVOKE_INT = 1, LFI_INVOKE_FLOAT = 2, LFI_INVOKE_LONG_DOUBLE = 3 };
@@ -79,7 +80,7 @@ lfi_invoke_set(struct LFIBox *box, struct LFIContext **ctx, lfiptr target, const
 	lfi_invoke_info.ctx = ctx;
 	lfi_invoke_info.target = target;
 	lfi_invoke_info.stack_bytes = args->stack;
-	lfi_invoke_info.arg_regs = LFI_INVOKE_COUNTED | args->ints | args->floats << 8;
+	lfi_invoke_info.arg_regs = LFI_INVOKE_COUNTED | args->ret | args->ints | args->floats << 8;
 	lfi_invoke_info.stack_skip = args->stack_skip;
 	lfi_invoke_info.stack_tail = args->stack_tail;
 }
@@ -128,23 +129,32 @@ template <class T> struct Pass<T, 2> {
 	}
 };
 
+/* What the function is called as returning; a bool is hostile: what is neither 0 nor 1 must not be one. */
 template <class R> struct Result {
-	static_assert((int) Type<R>::kind != LFI_INVOKE_LONG_DOUBLE, "LFI_INVOKE does not return a long double");
+	typedef R type;
+	enum { flag = (int) Type<R>::kind == LFI_INVOKE_LONG_DOUBLE ? LFI_INVOKE_X87 : 0 };
+};
+template <> struct Result<bool> {
+	typedef unsigned char type;
+	enum { flag = 0 };
 };
 template <> struct Result<void> {
+	typedef void type;
+	enum { flag = 0 };
 };
 
 template <class Fn> struct Call;
 template <class R, class... A> struct Call<R(A...)> : Result<R> {
 	static inline R call(struct LFIBox *box, struct LFIContext **ctx, lfiptr target, A... a)
 	{
-		struct LFIInvokeArgs args = {0, 0, 0, 0, 0};
+		struct LFIInvokeArgs args = {0, 0, 0, 0, 0, (uint32_t) Result<R>::flag};
 		const int kinds[] = {0, (int) Type<A>::kind...};
 
 		for (size_t i = 1; i <= sizeof...(A); i++)
 			lfi_invoke_add(&args, kinds[i]);
 		lfi_invoke_set(box, ctx, target, &args);
-		return reinterpret_cast<R (*)(typename Pass<A>::type...)>(lfi_trampoline_addr)(Pass<A>::value(a)...);
+		return static_cast<R>(reinterpret_cast<typename Result<R>::type (*)(typename Pass<A>::type...)>(
+		    lfi_trampoline_addr)(Pass<A>::value(a)...));
 	}
 };
 
@@ -166,6 +176,11 @@ template <class R, class... A> struct Call<R(A...)> : Result<R> {
 #define LFI_INVOKE_KIND_OF(type_) \
 	LFI_INVOKE_KIND(LFI_INVOKE_CLASS(type_), sizeof(__typeof__(LFI_INVOKE_NOT_VOID(type_))))
 
+/* What the function is called as returning; a bool is hostile: what is neither 0 nor 1 must not be one. */
+#define LFI_INVOKE_CARRIER(ret_)           \
+	__typeof__(*__builtin_choose_expr( \
+	    __builtin_types_compatible_p(ret_, _Bool), (unsigned char *) 0, (__typeof__(ret_) *) 0))
+
 #define LFI_INVOKE_ADD(type_)                                                                                      \
 	_Static_assert(                                                                                            \
 	    LFI_INVOKE_KIND_OF(type_) != 0, "LFI_INVOKE takes integers, pointers, float, double and long double"); \
@@ -180,18 +195,18 @@ template <class R, class... A> struct Call<R(A...)> : Result<R> {
 
 #define LFI_INVOKE(box_, ctx_, target_, ret_, ...) \
 	LFI_INVOKE_C(LFI_INVOKE_COUNT(__VA_ARGS__), box_, ctx_, target_, ret_, __VA_ARGS__)
-#define LFI_INVOKE_C(n_, box_, ctx_, target_, ret_, ...)                                                        \
-	__extension__({                                                                                         \
-		_Static_assert(                                                                                 \
-		    LFI_INVOKE_KIND_OF(ret_) == LFI_INVOKE_INT || LFI_INVOKE_KIND_OF(ret_) == LFI_INVOKE_FLOAT, \
-		    "LFI_INVOKE returns void, integers, pointers, float and double");                           \
-		struct LFIInvokeArgs lfi_args_ = {0, 0, 0, 0, 0};                                               \
-		struct LFIBox *lfi_box_ = (box_);                                                               \
-		struct LFIContext **lfi_ctx_ = (ctx_);                                                          \
-		lfiptr lfi_target_ = (target_);                                                                 \
-		LFI_INVOKE_JOIN(LFI_INVOKE_TAKE_, n_)                                                           \
-		(__VA_ARGS__) lfi_invoke_set(lfi_box_, lfi_ctx_, lfi_target_, &lfi_args_);                      \
-		LFI_INVOKE_JOIN(LFI_INVOKE_CALL_, n_)(ret_);                                                    \
+#define LFI_INVOKE_C(n_, box_, ctx_, target_, ret_, ...)                                                     \
+	__extension__({                                                                                      \
+		_Static_assert(LFI_INVOKE_KIND_OF(ret_) != 0,                                                \
+		    "LFI_INVOKE returns void, integers, pointers, float, double and long double");           \
+		struct LFIInvokeArgs lfi_args_ = {                                                           \
+		    0, 0, 0, 0, 0, LFI_INVOKE_KIND_OF(ret_) == LFI_INVOKE_LONG_DOUBLE ? LFI_INVOKE_X87 : 0}; \
+		struct LFIBox *lfi_box_ = (box_);                                                            \
+		struct LFIContext **lfi_ctx_ = (ctx_);                                                       \
+		lfiptr lfi_target_ = (target_);                                                              \
+		LFI_INVOKE_JOIN(LFI_INVOKE_TAKE_, n_)                                                        \
+		(__VA_ARGS__) lfi_invoke_set(lfi_box_, lfi_ctx_, lfi_target_, &lfi_args_);                   \
+		LFI_INVOKE_JOIN(LFI_INVOKE_CALL_, n_)(ret_);                                                 \
 	})
 
 /* One line per number of arguments, last parameter first in the numbering. */
@@ -325,39 +340,55 @@ template <class R, class... A> struct Call<R(A...)> : Result<R> {
 #define LFI_INVOKE_PARAMS_15 __typeof__(LFI_INVOKE_PASS(lfi_arg_15_)), LFI_INVOKE_PARAMS_14
 #define LFI_INVOKE_PARAMS_16 __typeof__(LFI_INVOKE_PASS(lfi_arg_16_)), LFI_INVOKE_PARAMS_15
 
-#define LFI_INVOKE_CALL_0(ret_) ((ret_(*)(void)) lfi_trampoline_addr)()
+#define LFI_INVOKE_CALL_0(ret_) (ret_)((LFI_INVOKE_CARRIER(ret_)(*)(void) ) lfi_trampoline_addr)()
 #define LFI_INVOKE_TAKE_0(params_)
-#define LFI_INVOKE_CALL_1(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_1)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_1)
+#define LFI_INVOKE_CALL_1(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_1)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_1)
 #define LFI_INVOKE_TAKE_1(params_, ...) LFI_INVOKE_TYPES_1 params_ LFI_INVOKE_ARGS_1(__VA_ARGS__)
-#define LFI_INVOKE_CALL_2(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_2)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_2)
+#define LFI_INVOKE_CALL_2(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_2)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_2)
 #define LFI_INVOKE_TAKE_2(params_, ...) LFI_INVOKE_TYPES_2 params_ LFI_INVOKE_ARGS_2(__VA_ARGS__)
-#define LFI_INVOKE_CALL_3(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_3)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_3)
+#define LFI_INVOKE_CALL_3(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_3)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_3)
 #define LFI_INVOKE_TAKE_3(params_, ...) LFI_INVOKE_TYPES_3 params_ LFI_INVOKE_ARGS_3(__VA_ARGS__)
-#define LFI_INVOKE_CALL_4(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_4)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_4)
+#define LFI_INVOKE_CALL_4(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_4)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_4)
 #define LFI_INVOKE_TAKE_4(params_, ...) LFI_INVOKE_TYPES_4 params_ LFI_INVOKE_ARGS_4(__VA_ARGS__)
-#define LFI_INVOKE_CALL_5(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_5)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_5)
+#define LFI_INVOKE_CALL_5(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_5)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_5)
 #define LFI_INVOKE_TAKE_5(params_, ...) LFI_INVOKE_TYPES_5 params_ LFI_INVOKE_ARGS_5(__VA_ARGS__)
-#define LFI_INVOKE_CALL_6(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_6)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_6)
+#define LFI_INVOKE_CALL_6(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_6)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_6)
 #define LFI_INVOKE_TAKE_6(params_, ...) LFI_INVOKE_TYPES_6 params_ LFI_INVOKE_ARGS_6(__VA_ARGS__)
-#define LFI_INVOKE_CALL_7(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_7)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_7)
+#define LFI_INVOKE_CALL_7(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_7)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_7)
 #define LFI_INVOKE_TAKE_7(params_, ...) LFI_INVOKE_TYPES_7 params_ LFI_INVOKE_ARGS_7(__VA_ARGS__)
-#define LFI_INVOKE_CALL_8(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_8)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_8)
+#define LFI_INVOKE_CALL_8(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_8)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_8)
 #define LFI_INVOKE_TAKE_8(params_, ...) LFI_INVOKE_TYPES_8 params_ LFI_INVOKE_ARGS_8(__VA_ARGS__)
-#define LFI_INVOKE_CALL_9(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_9)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_9)
+#define LFI_INVOKE_CALL_9(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_9)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_9)
 #define LFI_INVOKE_TAKE_9(params_, ...) LFI_INVOKE_TYPES_9 params_ LFI_INVOKE_ARGS_9(__VA_ARGS__)
-#define LFI_INVOKE_CALL_10(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_10)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_10)
+#define LFI_INVOKE_CALL_10(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_10)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_10)
 #define LFI_INVOKE_TAKE_10(params_, ...) LFI_INVOKE_TYPES_10 params_ LFI_INVOKE_ARGS_10(__VA_ARGS__)
-#define LFI_INVOKE_CALL_11(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_11)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_11)
+#define LFI_INVOKE_CALL_11(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_11)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_11)
 #define LFI_INVOKE_TAKE_11(params_, ...) LFI_INVOKE_TYPES_11 params_ LFI_INVOKE_ARGS_11(__VA_ARGS__)
-#define LFI_INVOKE_CALL_12(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_12)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_12)
+#define LFI_INVOKE_CALL_12(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_12)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_12)
 #define LFI_INVOKE_TAKE_12(params_, ...) LFI_INVOKE_TYPES_12 params_ LFI_INVOKE_ARGS_12(__VA_ARGS__)
-#define LFI_INVOKE_CALL_13(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_13)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_13)
+#define LFI_INVOKE_CALL_13(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_13)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_13)
 #define LFI_INVOKE_TAKE_13(params_, ...) LFI_INVOKE_TYPES_13 params_ LFI_INVOKE_ARGS_13(__VA_ARGS__)
-#define LFI_INVOKE_CALL_14(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_14)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_14)
+#define LFI_INVOKE_CALL_14(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_14)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_14)
 #define LFI_INVOKE_TAKE_14(params_, ...) LFI_INVOKE_TYPES_14 params_ LFI_INVOKE_ARGS_14(__VA_ARGS__)
-#define LFI_INVOKE_CALL_15(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_15)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_15)
+#define LFI_INVOKE_CALL_15(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_15)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_15)
 #define LFI_INVOKE_TAKE_15(params_, ...) LFI_INVOKE_TYPES_15 params_ LFI_INVOKE_ARGS_15(__VA_ARGS__)
-#define LFI_INVOKE_CALL_16(ret_) ((ret_(*)(LFI_INVOKE_PARAMS_16)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_16)
+#define LFI_INVOKE_CALL_16(ret_) \
+	(ret_)((LFI_INVOKE_CARRIER(ret_)(*)(LFI_INVOKE_PARAMS_16)) lfi_trampoline_addr)(LFI_INVOKE_PASSED_16)
 #define LFI_INVOKE_TAKE_16(params_, ...) LFI_INVOKE_TYPES_16 params_ LFI_INVOKE_ARGS_16(__VA_ARGS__)
 
 #endif

@@ -52,9 +52,9 @@ struct LFIBox {
 	_Atomic uint32_t gate; /* not 0: nobody goes from the host to sandboxed code; see box_gate_close */
 	void *x87_scrub;       /* code that clears the x87 state, in the stub page */
 	uint64_t gs_idle;      /* what stays in gs base where the host has none: the base, or 0 */
-	uint64_t min, span;  /* box_min, and box_max less that */
-	uint32_t entry_mask; /* of the low half of what is jumped to */
-	bool single_thread;  /* the engine's option */
+	uint64_t min, span;    /* box_min, and box_max less that */
+	uint32_t entry_mask;   /* of the low half of what is jumped to */
+	bool single_thread;    /* the engine's option */
 	_Atomic(void *) callbacks[CALLBACK_ENTRIES];
 
 	struct LFIEngine *engine;
@@ -213,7 +213,7 @@ int frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const
 int ctx_syscall(struct LFIContext *ctx);
 int ctx_unknown_call(struct LFIContext *ctx);
 void ctx_gate_wait(struct LFIContext *ctx);
-void ctx_invoke(struct Frame *frame, uint64_t *stack);
+int ctx_invoke(struct Frame *frame, uint64_t *stack);
 void ctx_invoke_ended(struct Frame *frame);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calling functions in the sandbox: LFI_INVOKE's trampoline and lfi_call, which lowers a signature given at run time
- * to the psABI. Trusted.
+ * Calling functions in the sandbox: what LFI_INVOKE's trampoline does not do by itself, and lfi_call and lfi_fn_call,
+ * which put values where a signature given at run time says. Trusted.
  *
  *   I1  What a frame holds beside arguments is zero: entry.S loads all of it into registers.
  *   I2  The call's stack lies in what can be mapped of the sandbox, and is written by guarded stores only.
@@ -14,6 +14,7 @@
 
 #include "checked.h"
 #include "error.h"
+#include "sig.h"
 
 _Thread_local struct LFIInvokeInfo lfi_invoke_info __attribute__((tls_model("initial-exec")));
 
@@ -46,6 +47,18 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 	return 0;
 }
 
+/* Run what was pushed. */
+static int
+call_pushed(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes)
+{
+	if (frame_call(ctx, frame, target, stack, stack_bytes) < 0)
+		return -1;
+	atomic_store_explicit(
+	    &ctx->calls, atomic_load_explicit(&ctx->calls, memory_order_relaxed) + 1, memory_order_relaxed);
+	arch_enter(frame);
+	return frame->end == END_RETURN ? 0 : frame_error(ctx, frame);
+}
+
 /* Enter, run, leave. The stack pointer stays where it was: runtime calls of the function put theirs there. */
 static int
 call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes)
@@ -56,14 +69,7 @@ call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *sta
 	if (frame_push(ctx, frame) < 0)
 		return -1;
 	frame->ctx_rsp = ctx->regs.rsp;
-	r = frame_call(ctx, frame, target, stack, stack_bytes);
-	if (r == 0) {
-		atomic_store_explicit(
-		    &ctx->calls, atomic_load_explicit(&ctx->calls, memory_order_relaxed) + 1, memory_order_relaxed);
-		arch_enter(frame);
-		if (frame->end != END_RETURN)
-			r = frame_error(ctx, frame);
-	}
+	r = call_pushed(ctx, frame, target, stack, stack_bytes);
 	ctx->regs.rsp = frame->ctx_rsp;
 	frame_pop(ctx, frame);
 	return r;
@@ -176,10 +182,12 @@ ctx_invoke_ended(struct Frame *frame)
 	frame->rax = frame->rdx = frame->xmm0 = frame->xmm1 = 0;
 }
 
-/* `stack` is the caller's outgoing arguments, which belong to the callee: us. */
-void
+/* `stack` is the caller's outgoing arguments, which belong to the callee: us. 1: the result is a long double, in gpr.
+ */
+int
 ctx_invoke(struct Frame *frame, uint64_t *stack)
 {
+	uint8_t x87[ARCH_FNSAVE_SIZE];
 	struct LFIInvokeInfo *info = &lfi_invoke_info;
 	struct LFIBox *box = info->box;
 	struct LFIContext **ctx = info->ctx;
@@ -187,6 +195,11 @@ ctx_invoke(struct Frame *frame, uint64_t *stack)
 	size_t stack_bytes = info->stack_bytes;
 	size_t ints = ARCH_INT_REGS, floats = ARCH_FLOAT_REGS;
 
+	frame->x87 = NULL;
+	if (info->arg_regs & LFI_INVOKE_X87) {
+		memset(x87, 0, sizeof x87);
+		frame->x87 = x87;
+	}
 	if (info->arg_regs & LFI_INVOKE_COUNTED) {
 		ints = info->arg_regs & 0xff;
 		floats = info->arg_regs >> 8 & 0xff;
@@ -201,260 +214,307 @@ ctx_invoke(struct Frame *frame, uint64_t *stack)
 	clear_floats(frame, floats);
 	if (invoke(frame, box, ctx, target, stack, stack_bytes) < 0) {
 		frame->rax = frame->rdx = frame->xmm0 = frame->xmm1 = 0;
-		return;
+		memset(x87, 0, sizeof x87);
+	} else {
+		error_none();
 	}
-	error_none();
+	if (!frame->x87)
+		return 0;
+	memcpy(frame->gpr, x87 + ARCH_FNSAVE_ST0, 16);
+	return 1;
 }
 
-/* ---- lfi_call ---- */
+/* ---- Signatures ---- */
 
-/* Structs by value have at most this many bytes: larger ones go by memory, which a pointer does as well. */
-#define STRUCT_MAX 16
-
-/* One type of a signature. */
-struct Type {
-	size_t size, align; /* size 0: void */
-	bool is_struct;
-	bool floats[2]; /* of each eightbyte: all of it is float or double */
-	char letter;
-};
-
-struct Lowering {
-	struct Frame *frame;
-	size_t ints, floats, words;
+/* The arguments of one call. */
+struct Values {
+	uint64_t gpr[ARCH_INT_REGS], xmm[ARCH_FLOAT_REGS];
 	uint64_t *stack;
 };
 
-static const struct {
-	char letter;
-	uint8_t size;
-	bool is_float, is_signed;
-} scalars[] = {
-    {'b', 1, false, true},
-    {'B', 1, false, false},
-    {'h', 2, false, true},
-    {'H', 2, false, false},
-    {'i', 4, false, true},
-    {'I', 4, false, false},
-    {'l', 8, false, true},
-    {'L', 8, false, false},
-    {'p', 8, false, false},
-    {'f', 4, true, false},
-    {'d', 8, true, false},
-};
+/* Store an eightbyte where the psABI wants it. */
+static inline void
+put(struct Values *to, const struct SigParam *param, size_t i, uint64_t bits)
+{
+	if (param->on_stack)
+		to->stack[param->word + i] = bits;
+	else if (param->reg[i] >= SIG_FLOAT)
+		to->xmm[param->reg[i] - SIG_FLOAT] = bits;
+	else
+		to->gpr[param->reg[i]] = bits;
+}
 
+/* A struct, or a long double without what its 6 bytes of padding hold of the host's. */
 static int
-scalar(char letter)
+put_copy(struct Values *to, const struct SigParam *param, const void *value, size_t index)
 {
-	for (size_t i = 0; i < sizeof scalars / sizeof scalars[0]; i++)
-		if (scalars[i].letter == letter)
-			return (int) i;
-	return -1;
-}
-
-static int
-bad_signature(const char *sig, const char *at, const char *why)
-{
-	return error_set(LFI_ERR_SIGNATURE, "signature \"%.64s\", character %d: %s", sig, (int) (at - sig) + 1, why);
-}
-
-/* Parse members up to and with '}'. psABI 3.2.3: an eightbyte with an integer anywhere in it is INTEGER. */
-static int
-parse_members(const char *sig, const char **at, struct Type *type)
-{
-	size_t offset = 0;
-
-	type->align = 1;
-	type->floats[0] = type->floats[1] = true;
-	for (; **at != '}'; (*at)++) {
-		int i = scalar(**at);
-		size_t size;
-
-		if (i < 0)
-			return bad_signature(sig, *at, "a struct is made of the letters bBhHiIlLpfd and ends with }");
-		size = scalars[i].size;
-		offset = align_down(offset + size - 1, size);
-		if (offset + size > STRUCT_MAX)
-			return bad_signature(sig, *at, "a struct by value has at most 16 bytes: pass a pointer");
-		if (!scalars[i].is_float)
-			type->floats[offset / 8] = false;
-		offset += size;
-		type->align = size > type->align ? size : type->align;
-	}
-	if (offset == 0)
-		return bad_signature(sig, *at, "a struct has at least one member");
-	type->size = align_down(offset + type->align - 1, type->align);
-	(*at)++;
-	return 0;
-}
-
-static int
-parse_type(const char *sig, const char **at, struct Type *type)
-{
-	int i = scalar(**at);
-
-	memset(type, 0, sizeof *type);
-	type->letter = **at;
-	if (**at == '{') {
-		type->is_struct = true;
-		(*at)++;
-		return parse_members(sig, at, type);
-	}
-	if (i < 0)
-		return bad_signature(sig, *at, "a type is one of the letters bBhHiIlLpfd, or v for the result, or {…}");
-	type->size = type->align = scalars[i].size;
-	type->floats[0] = scalars[i].is_float;
-	(*at)++;
-	return 0;
-}
-
-/* The bits of a scalar in an eightbyte: integers extended to 64 bits, so that no stale bits of the host's go in. */
-static uint64_t
-scalar_bits(char letter, const union LFIValue *value)
-{
-	uint32_t bits;
-
-	switch (letter) {
-	case 'b':
-		return (uint64_t) (int8_t) value->i;
-	case 'B':
-		return (uint8_t) value->u;
-	case 'h':
-		return (uint64_t) (int16_t) value->i;
-	case 'H':
-		return (uint16_t) value->u;
-	case 'i':
-		return (uint64_t) (int32_t) value->i;
-	case 'I':
-		return (uint32_t) value->u;
-	case 'f':
-		memcpy(&bits, &value->f, sizeof bits);
-		return bits;
-	default:
-		return value->u;
-	}
-}
-
-/* An argument is `n` eightbytes: in registers when there are enough for all of it, else on the stack. */
-static void
-lower(struct Lowering *to, const struct Type *type, const uint64_t *bits, size_t n)
-{
-	size_t ints = 0, floats = 0;
-
-	for (size_t i = 0; i < n; i++)
-		*(type->floats[i] ? &floats : &ints) += 1;
-	if (to->ints + ints > ARCH_INT_REGS || to->floats + floats > ARCH_FLOAT_REGS) {
-		for (size_t i = 0; i < n; i++)
-			to->stack[to->words++] = bits[i];
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (type->floats[i])
-			to->frame->xmm[to->floats++] = bits[i];
-		else
-			to->frame->gpr[to->ints++] = bits[i];
-	}
-}
-
-static int
-lower_value(struct Lowering *to, const char *sig, const char *at, const struct Type *type, const union LFIValue *value)
-{
+	size_t size = param->type.letter == 'D' ? 10 : param->type.size;
 	uint64_t bits[2] = {0, 0};
 
-	if (!type->is_struct) {
-		bits[0] = scalar_bits(type->letter, value);
-		lower(to, type, bits, 1);
+	if (!value)
+		return error_set(LFI_ERR_SIGNATURE, "the pointer to argument %zu is NULL", index + 1);
+	if (param->on_stack) {
+		memcpy(&to->stack[param->word], value, size);
 		return 0;
 	}
-	if (!value->p)
-		return bad_signature(sig, at, "the value of this struct is NULL");
-	memcpy(bits, value->p, type->size);
-	lower(to, type, bits, (type->size + 7) / 8);
+	memcpy(bits, value, size); /* I2 of sig.c: at most 16 */
+	for (size_t i = 0; i < (size + 7) / 8; i++)
+		put(to, param, i, bits[i]);
 	return 0;
 }
 
-/* Parameters up to the ')' that ends the signature. */
 static int
-lower_all(struct Lowering *to, const char *sig, const char *at, const union LFIValue *args)
+no_values(const struct Sig *sig)
 {
-	struct Type type;
+	return error_set(LFI_ERR_SIGNATURE, "there are no values for the %u parameters", sig->n);
+}
 
-	if (*at++ != '(')
-		return bad_signature(sig, at - 1, "a parameter list in parentheses follows the result");
-	for (size_t i = 0; *at != ')'; i++) {
-		const char *start = at;
+/* I1: registers that are no argument stay zero, and padding on the stack is. */
+static int
+put_values(struct Values *to, const struct Sig *sig, const union LFIValue *args)
+{
+	if (sig->n > 0 && !args)
+		return no_values(sig);
+	for (size_t i = 0; i < sig->n; i++) {
+		const struct SigParam *param = &sig->params[i];
 
-		if (parse_type(sig, &at, &type) < 0)
-			return -1;
-		if (!args)
-			return bad_signature(sig, start, "there are no values for the parameters");
-		if (lower_value(to, sig, start, &type, &args[i]) < 0)
+		if (param->type.letter != '{' && param->type.letter != 'D')
+			put(to, param, 0, sig_bits(&param->type, args[i].u));
+		else if (put_copy(to, param, args[i].p, i) < 0)
 			return -1;
 	}
-	if (at[1])
-		return bad_signature(sig, at + 1, "the signature goes on after )");
 	return 0;
 }
 
-/* Integers and floats of a result, in the order of eightbytes. */
+/* Integers and floats of a result, in the order of eightbytes. Beyond a small integer's bits anything may be left. */
 static void
-take_result(const struct Frame *frame, const struct Type *type, union LFIValue *ret)
+take_result(const struct Frame *frame, const struct SigType *type, union LFIValue *ret)
 {
 	const uint64_t ints[2] = {frame->rax, frame->rdx}, floats[2] = {frame->xmm0, frame->xmm1};
 	size_t nints = 0, nfloats = 0;
-	union LFIValue value;
 	uint64_t bits[2] = {0, 0};
 
-	if (!ret || type->size == 0)
-		return;
 	for (size_t i = 0; i < (type->size + 7) / 8; i++)
 		bits[i] = type->floats[i] ? floats[nfloats++] : ints[nints++]; /* NOLINT: size <= 16 */
-	if (type->is_struct) {
+	if (type->letter == '{')
 		memcpy(ret->p, bits, type->size);
-		return;
-	}
-	/* Beyond a small integer's bits the callee may leave anything. */
-	value.u = bits[0];
-	ret->u = scalar_bits(type->letter, &value);
+	else
+		ret->u = sig_bits(type, bits[0]);
 }
+
+/*
+ * Scalars in registers, by the trampoline's quick way. It clears the registers that the signature does not use, so they
+ * are not filled here.
+ */
+static int
+call_simply(struct LFIBox *box, struct LFIContext **ctx, lfiptr target, const struct Sig *sig,
+    const union LFIValue *args, union LFIValue *ret)
+{
+	typedef uint64_t (*IntFn)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+	typedef uint64_t (*BothFn)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, double, double, double,
+	    double, double, double, double, double);
+	typedef double (*FloatFn)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, double, double, double,
+	    double, double, double, double, double);
+	uint64_t r[SIG_FLOAT + ARCH_FLOAT_REGS], bits;
+	const double *x = (const double *) (r + SIG_FLOAT);
+
+	if (sig->n > 0 && !args)
+		return no_values(sig);
+	for (size_t i = 0; i < sig->n; i++)
+		r[sig->params[i].reg[0]] = sig_bits(&sig->params[i].type, args[i].u);
+	__asm__ volatile("" : "+m"(r)); /* the rest is whatever it is */
+	lfi_invoke_info.box = box;
+	lfi_invoke_info.ctx = ctx;
+	lfi_invoke_info.target = target;
+	lfi_invoke_info.stack_bytes = 0;
+	lfi_invoke_info.arg_regs = LFI_INVOKE_COUNTED | sig->ints | sig->floats << 8;
+	lfi_invoke_info.stack_skip = lfi_invoke_info.stack_tail = 0;
+	if (sig->ret.floats[0]) {
+		double real = ((FloatFn) lfi_trampoline_addr)(
+		    r[0], r[1], r[2], r[3], r[4], r[5], x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]);
+
+		memcpy(&bits, &real, sizeof bits);
+	} else if (sig->floats) {
+		bits = ((BothFn) lfi_trampoline_addr)(
+		    r[0], r[1], r[2], r[3], r[4], r[5], x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]);
+	} else {
+		bits = ((IntFn) lfi_trampoline_addr)(r[0], r[1], r[2], r[3], r[4], r[5]);
+	}
+	if (error_code != LFI_OK)
+		return -1;
+	if (ret && sig->ret.size > 0)
+		ret->u = sig_bits(&sig->ret, bits);
+	return 0;
+}
+
+/* Space for a result on the sandbox's stack, below what a handler interrupted may use. 0 with the error set. */
+static uint64_t
+result_space(struct LFIContext *ctx, uint32_t size)
+{
+	uint64_t sp = align_down(ctx->regs.rsp, 16), need = CALL_HEADROOM + align_down((uint64_t) size + 15, 16);
+
+	if (box_valid(ctx->box, sp - need, need))
+		return sp - need;
+	error_set(LFI_ERR_RANGE, "the stack pointer %#llx has no room for a result of %u bytes below it",
+	    (unsigned long long) ctx->regs.rsp, size);
+	return 0;
+}
+
+static int
+give_result(struct Frame *frame, const struct SigType *type, uint64_t space, const uint8_t *x87, union LFIValue *ret)
+{
+	if (!ret || type->size == 0)
+		return 0;
+	if (type->x87) {
+		memset(ret->p, 0, 16);
+		memcpy(ret->p, x87 + ARCH_FNSAVE_ST0, 10);
+	} else if (type->memory) {
+		if (copy_guarded(ret->p, (void *) space, type->size) > 0)
+			return error_set(LFI_ERR_UNMAPPED, "the result at %#llx in the sandbox cannot be read",
+			    (unsigned long long) space);
+	} else {
+		take_result(frame, type, ret);
+	}
+	return 0;
+}
+
+/* All else: stack arguments, structs, results in memory or st0. */
+static int
+call_fully(struct LFIContext *ctx, lfiptr target, const struct Sig *sig, struct Values *values, union LFIValue *ret)
+{
+	const struct SigType *type = &sig->ret;
+	uint8_t x87[ARCH_FNSAVE_SIZE] = {0};
+	struct Frame frame = {.kind = FRAME_CALL, .x87 = type->x87 ? x87 : NULL};
+	uint64_t space = 0;
+	int r = 0;
+
+	if (frame_push(ctx, &frame) < 0)
+		return -1;
+	frame.ctx_rsp = ctx->regs.rsp;
+	if (type->memory && !type->x87) {
+		space = values->gpr[0] = result_space(ctx, type->size);
+		ctx->regs.rsp = space;
+		r = space ? 0 : -1;
+	}
+	memcpy(frame.gpr, values->gpr, sizeof frame.gpr);
+	memcpy(frame.xmm, values->xmm, sizeof frame.xmm);
+	if (r == 0)
+		r = call_pushed(ctx, &frame, target, values->stack, sig->words * sizeof *values->stack);
+	ctx->regs.rsp = frame.ctx_rsp;
+	frame_pop(ctx, &frame);
+	return r < 0 ? -1 : give_result(&frame, type, space, x87, ret);
+}
+
+/* `*ctx` is made when it is NULL. */
+static int
+call_with_space(struct LFIBox *box, struct LFIContext **ctx, lfiptr fn, const struct Sig *sig,
+    const union LFIValue *args, union LFIValue *ret)
+{
+	struct Values values;
+	uint64_t few[32] = {0};
+	int r;
+
+	if ((sig->ret.letter == '{' || sig->ret.letter == 'D') && ret && !ret->p)
+		return error_set(LFI_ERR_INVALID, "ret->p is NULL: nowhere to store the result");
+	memset(&values, 0, sizeof values); /* I1 */
+	values.stack = sig->words <= sizeof few / sizeof few[0] ? few : calloc(sig->words, sizeof *values.stack);
+	if (!values.stack)
+		return error_set(LFI_ERR_NOMEM, "no memory for %u words of arguments", sig->words);
+	r = put_values(&values, sig, args);
+	if (r == 0 && !*ctx && !(*ctx = clone_context(box)))
+		r = -1;
+	if (r == 0 && (*ctx)->box != box)
+		r = error_set(LFI_ERR_INVALID, "the context belongs to another sandbox");
+	if (r == 0)
+		r = call_fully(*ctx, fn, sig, &values, ret);
+	if (values.stack != few)
+		free(values.stack);
+	if (r == 0)
+		error_none();
+	return r;
+}
+
+static inline int
+call_by_signature(struct LFIBox *box, struct LFIContext **ctx, lfiptr fn, const struct Sig *sig,
+    const union LFIValue *args, union LFIValue *ret)
+{
+	return sig->simple ? call_simply(box, ctx, fn, sig, args, ret) : call_with_space(box, ctx, fn, sig, args, ret);
+}
+
+/* ---- lfi_call and lfi_fn ---- */
 
 int
 lfi_call(struct LFIContext *ctx, lfiptr fn, const char *sig, const union LFIValue *args, union LFIValue *ret)
 {
-	struct Frame frame;
-	struct Lowering to = {.frame = &frame};
-	struct Type result;
-	const char *at = sig;
+	union {
+		struct Sig sig;
+		uint8_t bytes[768];
+	} few;
+	struct Sig *parsed = &few.sig;
+	size_t size;
 	int r;
 
 	if (!ctx)
 		return error_null("context");
-	if (!sig)
-		return error_set(LFI_ERR_SIGNATURE, "the signature is NULL");
-	memset(frame.gpr, 0, sizeof frame.gpr); /* I1 */
-	memset(frame.xmm, 0, sizeof frame.xmm);
-	memset(&result, 0, sizeof result);
-	if (*at == 'v')
-		at++;
-	else if (parse_type(sig, &at, &result) < 0)
+	size = sig_size(sig);
+	if (size == 0)
 		return -1;
-	if (result.is_struct && ret && !ret->p)
-		return error_set(LFI_ERR_INVALID, "ret->p is NULL: nowhere to store the struct");
-	/* No parameter takes more words than letters. */
-	uint64_t few[32];
-	size_t letters = strlen(at);
-
-	to.stack = letters <= sizeof few / sizeof few[0] ? few : malloc(letters * sizeof *to.stack);
-	if (!to.stack)
-		return error_set(LFI_ERR_NOMEM, "no memory for %zu arguments", letters);
-	r = lower_all(&to, sig, at, args);
+	if (size > sizeof few && !(parsed = malloc(size)))
+		return error_set(LFI_ERR_NOMEM, "no memory for a signature");
+	r = sig_parse(parsed, sig);
 	if (r == 0)
-		r = call(ctx, &frame, fn, to.stack, to.words * sizeof *to.stack);
-	if (r == 0) {
-		take_result(&frame, &result, ret);
-		error_none();
-	}
-	if (to.stack != few)
-		free(to.stack);
+		r = call_by_signature(ctx->box, &ctx, fn, parsed, args, ret);
+	if (parsed != &few.sig)
+		free(parsed);
 	return r;
+}
+
+struct LFIFn {
+	struct LFIBox *box;
+	lfiptr target;
+	struct Sig sig;
+};
+
+struct LFIFn *
+lfi_fn_new(struct LFIBox *box, lfiptr fn, const char *sig)
+{
+	struct LFIFn *made;
+	size_t size;
+
+	if (!box) {
+		error_null("box");
+		return NULL;
+	}
+	if (!box_valid(box, fn, 1)) {
+		error_set(LFI_ERR_RANGE, "the function %#llx is not in the sandbox", (unsigned long long) fn);
+		return NULL;
+	}
+	size = sig_size(sig);
+	if (size == 0)
+		return NULL;
+	made = malloc(offsetof(struct LFIFn, sig) + size);
+	if (!made) {
+		error_set(LFI_ERR_NOMEM, "no memory for a prepared call");
+		return NULL;
+	}
+	made->box = box;
+	made->target = fn;
+	if (sig_parse(&made->sig, sig) == 0)
+		return made;
+	free(made);
+	return NULL;
+}
+
+void
+lfi_fn_free(struct LFIFn *fn)
+{
+	free(fn);
+}
+
+int
+lfi_fn_call(struct LFIFn *fn, struct LFIContext **ctx, const union LFIValue *args, union LFIValue *ret)
+{
+	if (!fn || !ctx)
+		return error_null(fn ? "pointer to the context" : "prepared call");
+	return call_by_signature(fn->box, ctx, fn->target, &fn->sig, args, ret);
 }

@@ -287,7 +287,7 @@ static void
 signatures_that_do_not_parse_are_refused(void **state)
 {
 	static const char *const rows[] = {"", "i", "(", "i(", "i(i", "x()", "i(x)", "i(v)", "i()x", "i(i))", "{}()", "i({)",
-	    "i({})", "i({lll})", "i({iiiii})", "i({{i}})", "i({i)", "{v}()", "vv()", "i i()", "i({x})"};
+	    "i({})", "i({ii}", "i({{i})", "i({[i]})", "i({[0i]})", "i({[2]})", "i({[99999999999999i]})", "i({[2i})", "i([2i])", "i(..i)", "i(.i.i)", "i(p.f)", "i({[65536l]})", "i({{{{{{{{{{{{{{{{{{i}}}}}}}}}}}}}}}}}})", "i({i)", "{v}()", "vv()", "i i()", "i({x})"};
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
 	lfiptr p = LOAD(f.box, code_add);
 	int x = 0;
@@ -986,10 +986,243 @@ a_run_starts_with_a_stack_pointer_in_the_sandbox(void **state)
 	drop(&f);
 }
 
+/* ---- Signatures: memory, x87, nesting, prepared calls ---- */
+
+#define RETURN 0x41, 0x5b, 0x41, 0x83, 0xe3, 0xe0, 0x4d, 0x01, 0xf3, 0x41, 0xff, 0xe3
+
+static uint8_t code_copy_24[] = {
+	0x48, 0x8b, 0x44, 0x24, 0x08,       /* movq 8(%rsp), %rax */
+	0x65, 0x67, 0x48, 0x89, 0x07,       /* movq %rax, %gs:(%edi) */
+	0x48, 0x8b, 0x44, 0x24, 0x10,       /* movq 16(%rsp), %rax */
+	0x65, 0x67, 0x48, 0x89, 0x47, 0x08, /* movq %rax, %gs:8(%edi) */
+	0x48, 0x8b, 0x44, 0x24, 0x18,       /* movq 24(%rsp), %rax */
+	0x65, 0x67, 0x48, 0x89, 0x47, 0x10, /* movq %rax, %gs:16(%edi) */
+	0x31, 0xc0,                         /* xorl %eax, %eax: the host does not believe it */
+	RETURN,
+};
+
+static uint8_t code_add_long_doubles[] = {
+	0xdb, 0x6c, 0x24, 0x08, /* fldt 8(%rsp) */
+	0xdb, 0x6c, 0x24, 0x18, /* fldt 24(%rsp) */
+	0xde, 0xc1,             /* faddp */
+	RETURN,
+};
+
+static uint8_t code_x87_pending[] = {
+	0x6a, 0x00,       /* pushq $0 */
+	0xd9, 0x2c, 0x24, /* fldcw (%rsp): all exceptions unmasked */
+	0x58,             /* popq %rax */
+	0xd9, 0xe8,       /* fld1 */
+	0xd9, 0xee,       /* fldz */
+	0xde, 0xf9,       /* fdivrp, by zero: pending */
+	RETURN,
+};
+
+/* Returns all bits of its first argument. */
+static uint8_t code_same[] = {0x48, 0x89, 0xf8, RETURN};
+
+struct Big {
+	int64_t a, b, c;
+};
+
+static void
+large_structs_go_by_memory_and_come_back(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_copy_24);
+	struct Big in = {1, -2, 3}, out = {0, 0, 0};
+	union LFIValue arg = {.p = &in}, ret = {.p = &out};
+	uint64_t sp = lfi_ctx_regs(f.ctx)->sp;
+
+	assert_done(lfi_call(f.ctx, p, "{lll}({lll})", &arg, &ret));
+	assert_memory_equal(&in, &out, sizeof in);
+	memset(&out, 0, sizeof out);
+	assert_done(lfi_call(f.ctx, p, "{l{l[2i]}}({[3l]})", &arg, &ret));
+	assert_memory_equal(&in, &out, sizeof in);
+	assert_done(lfi_call(f.ctx, p, "{lll}({lll})", &arg, NULL));
+	assert_int_equal(lfi_ctx_regs(f.ctx)->sp, sp);
+	/* No room for the result. */
+	lfi_ctx_regs(f.ctx)->sp = lfi_box_info(f.box).min + 200;
+	assert_int_equal(lfi_call(f.ctx, p, "{[100l]}({lll})", &arg, NULL), -1);
+	assert_error(LFI_ERR_RANGE);
+	lfi_ctx_regs(f.ctx)->sp = 7;
+	assert_int_equal(lfi_call(f.ctx, p, "{[100l]}({lll})", &arg, NULL), -1);
+	assert_error(LFI_ERR_RANGE);
+	/* Its pages are not there. */
+	lfi_ctx_regs(f.ctx)->sp = f.stack - STACK_BYTES + 4096;
+	assert_int_equal(lfi_call(f.ctx, p, "{[1000l]}({lll})", &arg, NULL), -1);
+	assert_error(LFI_ERR_UNMAPPED);
+	assert_int_equal(lfi_ctx_regs(f.ctx)->sp, f.stack - STACK_BYTES + 4096);
+	drop(&f);
+}
+
+static void
+long_doubles_go_in_and_come_back(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_add_long_doubles);
+	long double a = 1.25L, b = 0x1.0000000000000002p3L, sum = 0;
+	union LFIValue args[2] = {{.p = &a}, {.p = &b}}, ret = {.p = &sum};
+	struct LFIFn *fn = lfi_fn_new(f.box, p, "D(DD)");
+
+	assert_done(lfi_call(f.ctx, p, "D(DD)", args, &ret));
+	assert_true(sum == a + b);
+	sum = 0;
+	assert_done(lfi_fn_call(fn, &f.ctx, args, &ret));
+	assert_true(sum == a + b);
+	/* A struct of one is returned alike. */
+	sum = 0;
+	assert_done(lfi_call(f.ctx, p, "{D}({D}D)", args, &ret));
+	assert_true(sum == a + b);
+	assert_true(LFI_INVOKE(f.box, &f.ctx, p, long double, (long double, long double), a, b) == a + b);
+	/* What is pending does not trap in the host. */
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_x87_pending), "D()", NULL, &ret));
+	LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_x87_pending), long double, (void));
+	assert_int_equal(lfi_errno(), LFI_OK);
+	__asm__ volatile("fwait");
+	assert_true(LFI_INVOKE(f.box, &f.ctx, 8, long double, (void)) == 0);
+	assert_error(LFI_ERR_RANGE);
+	lfi_fn_free(fn);
+	drop(&f);
+
+	/* Code without x87 cannot return one: not what the host had there. */
+	f = fixture((struct LFIOptions) {.boxsize = 0});
+	__asm__ volatile("fldpi; fldpi; fcompp" ::: "memory");
+	sum = 5;
+	assert_done(lfi_call(f.ctx, LOAD(f.box, code_same), "D()", NULL, &ret));
+	assert_true(sum == 0);
+	drop(&f);
+}
+
+static void
+bools_are_0_or_1(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_same);
+	union LFIValue arg = {.u = 0x500}, ret;
+
+	assert_true(LFI_INVOKE(f.box, &f.ctx, p, _Bool, (unsigned), 0x102) == 1);
+	assert_true(LFI_INVOKE(f.box, &f.ctx, p, _Bool, (unsigned), 0x100) == 0);
+	assert_done(lfi_call(f.ctx, p, "?(L)", &arg, &ret));
+	assert_int_equal(ret.u, 0);
+	arg.u = 0x502;
+	assert_done(lfi_call(f.ctx, p, "?(L)", &arg, &ret));
+	assert_int_equal(ret.u, 1);
+	assert_done(lfi_call(f.ctx, p, "L(?)", &arg, &ret));
+	assert_int_equal(ret.u, 1);
+	drop(&f);
+}
+
+static struct LFIContext *
+clone_for_fn(struct LFIBox *box)
+{
+	struct LFIContext *ctx = lfi_ctx_new(box, NULL);
+
+	lfi_ctx_regs(ctx)->sp = lfi_box_info(box).max;
+	lfi_ctx_regs(ctx)->sp = map(box, PAGE) + PAGE;
+	return ctx;
+}
+
+static void
+prepared_calls_are_calls(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0}), other = fixture((struct LFIOptions) {.boxsize = 0});
+	struct LFIFn *fn = lfi_fn_new(f.box, LOAD(f.box, code_add), "i(ii...)");
+	struct LFIContext *none = NULL;
+	union LFIValue args[2] = {{.i = 40}, {.i = -2}}, ret = {.i = 0};
+
+	assert_non_null(fn);
+	assert_done(lfi_fn_call(fn, &f.ctx, args, &ret));
+	assert_int_equal(ret.i, 38);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	assert_done(lfi_fn_call(fn, &f.ctx, args, NULL));
+	assert_int_equal(lfi_fn_call(fn, &f.ctx, NULL, &ret), -1);
+	assert_error(LFI_ERR_SIGNATURE);
+	assert_int_equal(lfi_fn_call(NULL, &f.ctx, args, &ret), -1);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_fn_call(fn, NULL, args, &ret), -1);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_fn_call(fn, &other.ctx, args, &ret), -1);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_fn_call(fn, &none, args, &ret), -1);
+	assert_error(LFI_ERR_INVALID);
+	lfi_set_clone_cb(f.engine, clone_for_fn);
+	assert_done(lfi_fn_call(fn, &none, args, &ret));
+	assert_non_null(none);
+	lfi_fn_free(fn);
+	assert_null(lfi_fn_new(NULL, 0, "i()"));
+	assert_error(LFI_ERR_INVALID);
+	assert_null(lfi_fn_new(f.box, 5, "i()"));
+	assert_error(LFI_ERR_RANGE);
+	assert_null(lfi_fn_new(f.box, f.buffer, "i(q)"));
+	assert_error(LFI_ERR_SIGNATURE);
+	assert_non_null(strstr(lfi_errmsg(), "character 3"));
+	fn = lfi_fn_new(f.box, f.buffer, "v()"); /* no code */
+	assert_int_equal(lfi_fn_call(fn, &f.ctx, NULL, NULL), -1);
+	assert_error(LFI_ERR_FAULT);
+	lfi_fn_free(fn);
+	lfi_fn_free(NULL);
+	drop(&other);
+	drop(&f);
+}
+
+/* Any text is refused or prepared, and what is prepared can be called. */
+static void
+no_signature_crashes(void **state)
+{
+	static const char letters[] = "bB?hHiIlLpfdDv{}[]()..12345{{[i(";
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_same);
+	uint64_t seed = 88172645463325252u, parsed = 0;
+	static uint8_t space[1 << 17];
+	union LFIValue args[64], ret = {.p = space};
+
+	for (size_t i = 0; i < 64; i++)
+		args[i].p = space;
+	for (int i = 0; i < 200000; i++) {
+		char text[48];
+		size_t n = 0;
+
+		seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+		if (seed % 4)
+			text[n++] = "vi{d"[seed >> 8 & 3], text[n++] = seed >> 10 & 1 ? '(' : 'i';
+		for (size_t length = n + (seed >> 20) % 40; n < length;) {
+			seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+			text[n++] = letters[seed % (sizeof letters - 1)];
+		}
+		if (seed >> 40 & 1)
+			text[n++] = ')';
+		text[n] = 0;
+		struct LFIFn *fn = lfi_fn_new(f.box, p, text);
+		if (!fn) {
+			assert_int_equal(lfi_errno(), LFI_ERR_SIGNATURE);
+			continue;
+		}
+		parsed++;
+		ret.p = space;
+		lfi_fn_call(fn, &f.ctx, args, &ret);
+		lfi_fn_free(fn);
+	}
+	assert_true(parsed > 1000);
+	char *longest = malloc(9000);
+	memset(longest, 'i', 9000);
+	longest[1] = '(';
+	longest[8999] = 0;
+	assert_null(lfi_fn_new(f.box, p, longest));
+	assert_error(LFI_ERR_SIGNATURE);
+	free(longest);
+	drop(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(large_structs_go_by_memory_and_come_back),
+		cmocka_unit_test(long_doubles_go_in_and_come_back),
+		cmocka_unit_test(bools_are_0_or_1),
+		cmocka_unit_test(prepared_calls_are_calls),
+		cmocka_unit_test(no_signature_crashes),
 		cmocka_unit_test(ten_integers_arrive_in_order),
 		cmocka_unit_test(ten_doubles_arrive_in_order),
 		cmocka_unit_test(floats_and_long_doubles_are_passed),

@@ -65,7 +65,7 @@ static const struct {
 	{"return LFI_INVOKE(box, &ctx, fn, int, (__int128), 1);", false},
 	{"return LFI_INVOKE(box, &ctx, fn, int, (_Complex double), 1);", false},
 	{"LFI_INVOKE(box, &ctx, fn, struct S, (int), 1); return 0;", false},
-	{"return (int) LFI_INVOKE(box, &ctx, fn, long double, (int), 1);", false},
+	{"return (int) LFI_INVOKE(box, &ctx, fn, long double, (int), 1);", true},
 };
 
 static void

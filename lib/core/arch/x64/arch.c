@@ -85,6 +85,7 @@ SAME(FRAME_PREV, Frame, prev);
 SAME(FRAME_PREV_THREAD, Frame, prev_thread);
 SAME(FRAME_SAVED, Frame, saved);
 SAME(FRAME_CTX_RSP, Frame, ctx_rsp);
+SAME(FRAME_X87, Frame, x87);
 SAME(THREAD_CUR, Thread, cur);
 SAME(THREAD_GS_LEFT, Thread, gs_left);
 SAME(THREAD_READY, Thread, ready);

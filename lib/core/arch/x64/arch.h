@@ -16,6 +16,8 @@
 #define ARCH_TRAP_BYTE 0xcc /* int3 */
 #define ARCH_INT_REGS 6
 #define ARCH_FLOAT_REGS 8
+#define ARCH_FNSAVE_SIZE 112 /* what fnsave stores, and the end of st7 as a long double */
+#define ARCH_FNSAVE_ST0 28
 
 /*
  * One entry into a sandbox, on the host's stack until it ends. The caller
@@ -41,7 +43,7 @@ struct Frame {
 	struct LFIContext *prev_thread; /* what the thread had entered before */
 	struct ArchSaved *saved;        /* of an outer entry that is in a runtime call */
 	uint64_t ctx_rsp;               /* a call's: the context's stack pointer, which runtime calls overwrite */
-	uint64_t padding;
+	void *x87;                      /* ARCH_FNSAVE_SIZE bytes for the x87 state on return, or NULL */
 };
 
 /* What a nested entry must give back to the runtime call that it interrupts. */

@@ -415,6 +415,13 @@ return_slowly:
 	movq %xmm0, FRAME_XMM0(%r10)
 	movq %xmm1, FRAME_XMM1(%r10)
 	movl $END_RETURN, FRAME_END(%r10)
+	cmpq $0, FRAME_X87(%r10)
+	je leave_sandbox
+	movq CTX_BOX(%r15), %r11
+	testl $CODE_X87, BOX_CODE(%r11)
+	jz leave_sandbox
+	movq FRAME_X87(%r10), %r11
+	fnsave (%r11) /* whatever is in st0, an exception pending included, raises nothing */
 	jmp leave_sandbox
 
 /*
@@ -690,6 +697,7 @@ guard_fast_end:
 	movl $END_NONE, FRAME_END(%rbp)
 	movq $0, FRAME_PREV(%rbp)
 	movq $0, FRAME_SAVED(%rbp)
+	movq $0, FRAME_X87(%rbp)
 	incq CTX_CALLS(%r15)
 	movq %rbp, CTX_FRAME(%r15)
 	movq %r15, THREAD_CUR(%r13)
@@ -859,6 +867,9 @@ invoke_slowly:
 	movq %rsp, %rdi
 	leaq FRAME_SIZE + 8 + 6*8 + 8(%rsp), %rsi
 	call ctx_invoke
+	testl %eax, %eax
+	jz invoke_result
+	fldt FRAME_GPR(%rsp)
 invoke_result:
 	movq FRAME_RAX(%rsp), %rax
 	movq FRAME_RDX(%rsp), %rdx

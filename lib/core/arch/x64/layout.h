@@ -78,6 +78,7 @@
 #define FRAME_PREV_THREAD 208
 #define FRAME_SAVED 216
 #define FRAME_CTX_RSP 224
+#define FRAME_X87 232
 #define FRAME_SIZE 240
 
 #define FRAME_RUN 0
