@@ -387,6 +387,27 @@ LFI_API void *lfi_box_register_cb(struct LFIBox *box, void *fn);
  */
 LFI_API void lfi_box_unregister_cb(struct LFIBox *box, void *fn);
 
+/**
+ * A host function with a signature. `args` are copies, one per parameter as in lfi_call (structs and long doubles by
+ * `p`), hostile, and valid during the call; a struct or long double result is written to `ret->p`, which leads to zeroed
+ * space, any other to `*ret`.
+ */
+typedef void (*LFIHostFn)(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret);
+
+/**
+ * Let sandboxed code call `fn`, as a function of the type `sig` (see lfi_call; at most 64 parameters, 1024 bytes of them
+ * in memory). The sandbox gets the result and nothing else of the host's. It may call functions of this and other
+ * sandboxes, and lfi_ctx_exit. A call with a stack that cannot be read ends the run with LFI_ERR_FAULT.
+ *
+ * @param user passed on
+ * @return its address for sandboxed code, a new one for each registration; or NULL: LFI_ERR_SIGNATURE, LFI_ERR_INVALID
+ * (no lfi_box_cbinit), LFI_ERR_LIMIT (1151 functions of both kinds), LFI_ERR_NOMEM
+ */
+LFI_API void *lfi_box_register_fn(struct LFIBox *box, const char *sig, LFIHostFn fn, void *user);
+
+/** Take back what lfi_box_register_fn gave `addr` for. Calls that are in it go on. 0, or -1: LFI_ERR_NOTFOUND. */
+LFI_API int lfi_box_unregister_fn(struct LFIBox *box, void *addr);
+
 /** In a callback: the context that made the call; NULL outside. */
 LFI_API struct LFIContext *lfi_cur_ctx(void);
 

@@ -166,6 +166,7 @@ lfi_box_free(struct LFIBox *box)
 	delist(box);
 	while (box->contexts)
 		lfi_ctx_free(box->contexts);
+	box_callbacks_free(box);
 	give_place(box);
 	pages_free(&box->pages);
 	pthread_mutex_destroy(&box->lock);

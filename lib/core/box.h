@@ -45,6 +45,15 @@ struct LFIEngine {
 	struct LFIEngine *next, **link; /* all engines */
 };
 
+/* A host function with a signature. Freed when nobody can be in it: see reap in callback.c. */
+struct HostFn;
+
+/* A page of callback entries beyond the first. */
+struct CallbackPage {
+	uint64_t resume; /* L of entry 0 */
+	_Atomic(void *) fns[CALLBACK_ENTRIES];
+};
+
 struct LFIBox {
 	/* Offsets known to entry.S. */
 	uint64_t base;
@@ -56,6 +65,7 @@ struct LFIBox {
 	uint32_t entry_mask;   /* of the low half of what is jumped to */
 	bool single_thread;    /* the engine's option */
 	_Atomic(void *) callbacks[CALLBACK_ENTRIES];
+	_Atomic(struct CallbackPage *) far[CALLBACK_FAR]; /* from the first on, until NULL */
 
 	struct LFIEngine *engine;
 	uint32_t bundle;      /* the engine's option */
@@ -67,6 +77,7 @@ struct LFIBox {
 	void *user;
 	_Atomic uint64_t callback_page; /* 0 until mapped; written under the lock */
 	bool callbacks_ready;
+	struct HostFn *host_fns;
 	_Atomic uintptr_t runner;    /* single-thread engines: the thread whose context executes, else 0 */
 	uint32_t runner_depth;       /* entries of that thread; written by it */
 	struct LFIBox *next, **link; /* engine->boxes */
@@ -199,6 +210,9 @@ void ctx_after_fork(struct LFIContext *ctx);
 /* Verify `code` and map it at a free place. The lock is held. 0, or -1 with the error set. */
 int box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out);
 
+/* Free what registered callbacks take; nobody is in the box. */
+void box_callbacks_free(struct LFIBox *box);
+
 /* Push and pop an entry of the calling thread. frame_push fails with the error set. */
 int frame_push(struct LFIContext *ctx, struct Frame *frame);
 void frame_pop(struct LFIContext *ctx, struct Frame *frame);
@@ -213,6 +227,7 @@ int frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const
 int ctx_syscall(struct LFIContext *ctx);
 int ctx_unknown_call(struct LFIContext *ctx);
 void ctx_gate_wait(struct LFIContext *ctx);
+int ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx);
 int ctx_invoke(struct Frame *frame, uint64_t *stack);
 void ctx_invoke_ended(struct Frame *frame);
 

@@ -2,6 +2,8 @@
 /* Calls into the sandbox and back: LFI_INVOKE, lfi_call, callbacks, nesting, who may enter, and ends. */
 #include "core_test.h"
 
+#include "box.h"
+
 #include <pthread.h>
 
 /* ---- LFI_INVOKE ---- */
@@ -473,17 +475,17 @@ a_callback_that_was_taken_back_faults(void **state)
 }
 
 static void
-callbacks_run_out_at_127(void **state)
+callbacks_run_out_at_1151(void **state)
 {
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
 
-	for (uintptr_t i = 1; i <= 127; i++)
+	for (uintptr_t i = 1; i <= 1151; i++)
 		assert_non_null(lfi_box_register_cb(f.box, (void *) i));
-	assert_null(lfi_box_register_cb(f.box, (void *) 128));
+	assert_null(lfi_box_register_cb(f.box, (void *) 1152));
 	assert_error(LFI_ERR_LIMIT);
-	assert_non_null(lfi_box_register_cb(f.box, (void *) 127));
+	assert_non_null(lfi_box_register_cb(f.box, (void *) 1151));
 	lfi_box_unregister_cb(f.box, (void *) 5);
-	assert_non_null(lfi_box_register_cb(f.box, (void *) 128));
+	assert_non_null(lfi_box_register_cb(f.box, (void *) 1152));
 	assert_null(lfi_box_register_cb(f.box, NULL));
 	assert_error(LFI_ERR_INVALID);
 	drop(&f);
@@ -1214,10 +1216,290 @@ no_signature_crashes(void **state)
 	drop(&f);
 }
 
+/* ---- Typed host functions. Called as functions of the sandbox: an entry is one. ---- */
+
+static int typed_user, typed_calls;
+
+static void
+typed_all(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)
+{
+	struct Big big;
+	int64_t pair[2];
+	long double real;
+
+	typed_calls++;
+	assert_ptr_equal(user, &typed_user);
+	assert_ptr_equal(ctx, lfi_cur_ctx());
+	assert_int_equal(args[0].i, -1);
+	assert_int_equal(args[1].u, 0xfff0);
+	assert_true(args[2].f == 1.5f);
+	assert_int_equal(args[2].u >> 32, 0);
+	assert_true(args[3].d == -2.25);
+	memcpy(pair, args[4].p, sizeof pair);
+	assert_int_equal(pair[0], 77);
+	memcpy(&real, args[5].p, sizeof real);
+	assert_true(real == 3.5L);
+	memcpy(&big, args[6].p, sizeof big);
+	assert_int_equal(big.c, 3);
+	for (int i = 7; i < 14; i++)
+		assert_int_equal(args[i].i, i);
+	ret->i = 0x1234567800000001;
+}
+
+static void
+a_typed_function_gets_its_arguments(void **state)
+{
+	static const char sig[] = "i(bHfd{ld}D{lll}iiiiiii)";
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	void *at = lfi_box_register_fn(f.box, sig, typed_all, &typed_user);
+	struct { int64_t l; double d; } pair = {77, 1};
+	struct Big big = {1, 2, 3};
+	long double real = 3.5L;
+	union LFIValue args[14] = {{.i = -1}, {.u = 0xabcdfff0}, {.f = 1.5f}, {.d = -2.25}, {.p = &pair}, {.p = &real}, {.p = &big}}, ret;
+
+	assert_non_null(at);
+	for (int i = 7; i < 14; i++)
+		args[i].i = i;
+	typed_calls = 0;
+	assert_done(lfi_call(f.ctx, (lfiptr) at, sig, args, &ret));
+	assert_int_equal(typed_calls, 1);
+	assert_int_equal(ret.i, 1);
+	drop(&f);
+}
+
+static void
+typed_result(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)
+{
+	const struct Big big = {0x1111, 0x2222, 0x3333};
+
+	switch ((intptr_t) user) {
+	case 0:
+		memset(ret, 0xff, sizeof *ret);
+		break;
+	case 1:
+		memcpy(ret->p, &big, 16);
+		break;
+	case 2:
+		memcpy(ret->p, &big, sizeof big);
+		break;
+	default:
+		*(long double *) ret->p = 2.5L;
+	}
+}
+
+/* buffer, callback, what to go on with */
+static uint8_t code_call_then[] = {
+	0x49, 0x89, 0xfc, /* movq %rdi, %r12 */
+	0x49, 0x89, 0xd5, /* movq %rdx, %r13 */
+	0x49, 0x89, 0xf3, /* movq %rsi, %r11 */
+	0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+	0x41, 0x83, 0xe3, 0xe0, /* andl $-32, %r11d */
+	0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
+	0x41, 0xff, 0xd3,       /* callq *%r11 */
+	0x4c, 0x89, 0xe7,       /* movq %r12, %rdi */
+	0x4d, 0x89, 0xeb,       /* movq %r13, %r11 */
+	0x41, 0x83, 0xe3, 0xe0, /* andl $-32, %r11d */
+	0x4d, 0x01, 0xf3,       /* addq %r14, %r11 */
+	0x41, 0xff, 0xe3,       /* jmpq *%r11 */
+};
+
+static void
+a_typed_function_gives_its_result_and_nothing_else(void **state)
+{
+	static const struct {
+		const char *sig;
+		intptr_t user;
+		uint64_t rax, rdx, xmm0, xmm1;
+	} rows[] = {
+		{"v()", 0, 0, 0, 0, 0},
+		{"?()", 0, 1, 0, 0, 0},
+		{"B()", 0, 0xff, 0, 0, 0},
+		{"H()", 0, 0xffff, 0, 0, 0},
+		{"I()", 0, 0xffffffff, 0, 0, 0},
+		{"i()", 0, UINT64_MAX, 0, 0, 0},
+		{"f()", 0, 0, 0, 0xffffffff, 0},
+		{"d()", 0, 0, 0, UINT64_MAX, 0},
+		{"{ll}()", 1, 0x1111, 0x2222, 0, 0},
+		{"{ld}()", 1, 0x1111, 0, 0x2222, 0},
+		{"{dl}()", 1, 0x2222, 0, 0x1111, 0},
+		{"{dd}()", 1, 0, 0, 0x1111, 0x2222},
+	};
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_dump_after_call);
+	union LFIValue ret;
+	uint64_t got[48];
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		void *at = lfi_box_register_fn(f.box, rows[i].sig, typed_result, (void *) rows[i].user);
+
+		LFI_INVOKE(f.box, &f.ctx, p, void, (lfiptr, void *), f.buffer, at);
+		assert_int_equal(lfi_errno(), LFI_OK);
+		peek(&f, got, sizeof got);
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, (lfiptr) at, uint64_t, (void)), rows[i].rax);
+		assert_int_equal(got[2], rows[i].rdx);
+		/* The dump leaves out rax and xmm0. */
+		assert_done(lfi_call(f.ctx, (lfiptr) at, "d()", NULL, &ret));
+		assert_int_equal(ret.u, rows[i].xmm0);
+		assert_int_equal(got[18], rows[i].xmm1);
+		for (int j = 1; j < 48; j++)
+			if (j != 2 && j != 15 && j != 16 && j != 18)
+				assert_int_equal(got[j], 0);
+		assert_int_equal(lfi_box_unregister_fn(f.box, at), 0);
+	}
+	drop(&f);
+}
+
+static void
+typed_results_come_in_memory_and_st0(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	void *big_fn = lfi_box_register_fn(f.box, "{lll}()", typed_result, (void *) 2);
+	void *real_fn = lfi_box_register_fn(f.box, "D()", typed_result, (void *) 3);
+	lfiptr p = LOAD(f.box, code_call_then), dump = LOAD(f.box, code_dump_x87);
+	struct Big big;
+	long double real;
+	union LFIValue ret = {.p = &big}, bad[1] = {{.u = 0x20000}};
+	uint8_t got[108];
+	uint32_t words[7];
+
+	assert_done(lfi_call(f.ctx, (lfiptr) big_fn, "{lll}()", NULL, &ret));
+	assert_int_equal(big.c, 0x3333);
+	assert_int_equal(lfi_call(f.ctx, (lfiptr) big_fn, "p(p)", bad, NULL), -1);
+	assert_error(LFI_ERR_FAULT);
+	bad[0].u = (uint64_t) &big; /* the host's: masked */
+	big.c = 5;
+	lfi_call(f.ctx, (lfiptr) big_fn, "p(p)", bad, NULL);
+	assert_int_equal(big.c, 5);
+	ret.p = &real;
+	assert_done(lfi_call(f.ctx, (lfiptr) real_fn, "D()", NULL, &ret));
+	assert_true(real == 2.5L);
+	/* The pointers to the last instruction and operand are not the host's. */
+	LFI_INVOKE(f.box, &f.ctx, p, void, (lfiptr, void *, lfiptr), f.buffer, real_fn, dump);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	peek(&f, got, sizeof got);
+	memcpy(words, got, sizeof words);
+	assert_int_equal(words[3] & ~0xfffu, (uint32_t) (uint64_t) f.engine->stubs.code);
+	if (words[5])
+		assert_int_equal(words[5] & ~0xfffu, (uint32_t) (uint64_t) f.engine->stubs.code);
+	real = 0;
+	memcpy(&real, got + 28, 10);
+	assert_true(real == 2.5L);
+	for (size_t i = 48; i < 98; i++)
+		assert_int_equal(got[i], 0);
+	drop(&f);
+}
+
+static lfiptr typed_nested;
+static int typed_error;
+
+static void
+typed_misbehaves(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)
+{
+	typed_calls++;
+	if (user == (void *) 1) {
+		lfi_ctx_exit(ctx, 3);
+	} else if (user == (void *) 2) {
+		ret->i = LFI_INVOKE(lfi_ctx_box(ctx), &ctx, typed_nested, int, (void));
+		typed_error = lfi_errno();
+	} else {
+		lfi_box_unregister_fn(lfi_ctx_box(ctx), user);
+	}
+}
+
+static void
+typed_functions_may_exit_nest_and_go(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	void *exits = lfi_box_register_fn(f.box, "v()", typed_misbehaves, (void *) 1);
+	void *nests = lfi_box_register_fn(f.box, "i()", typed_misbehaves, (void *) 2), *goes;
+	union LFIValue ret;
+
+	assert_int_equal(lfi_call(f.ctx, (lfiptr) exits, "v()", NULL, NULL), -1);
+	assert_error(LFI_ERR_INTERRUPTED);
+	typed_nested = f.buffer;
+	assert_done(lfi_call(f.ctx, (lfiptr) nests, "i()", NULL, &ret));
+	assert_int_equal(ret.i, 0);
+	assert_int_equal(typed_error, LFI_ERR_FAULT);
+	for (int i = 0; i < 3; i++) {
+		goes = lfi_box_register_fn(f.box, "i()", typed_misbehaves, (char *) exits + 64);
+		assert_ptr_equal(goes, (char *) exits + 64);
+		assert_done(lfi_call(f.ctx, (lfiptr) goes, "i()", NULL, &ret));
+		assert_int_equal(lfi_call(f.ctx, (lfiptr) goes, "i()", NULL, &ret), -1);
+		assert_error(LFI_ERR_FAULT);
+		assert_int_equal(lfi_box_unregister_fn(f.box, goes), -1);
+		assert_error(LFI_ERR_NOTFOUND);
+	}
+	drop(&f);
+}
+
+static void
+typed_functions_are_registered_with_care(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct LFIBox *box = lfi_box_new(f.engine);
+	union LFIValue args[40] = {{.i = 0}};
+	char many[80];
+	void *at = NULL, *first = NULL;
+
+	assert_null(lfi_box_register_fn(NULL, "v()", typed_misbehaves, NULL));
+	assert_error(LFI_ERR_INVALID);
+	assert_null(lfi_box_register_fn(f.box, "v()", NULL, NULL));
+	assert_error(LFI_ERR_INVALID);
+	assert_null(lfi_box_register_fn(f.box, "v(", typed_misbehaves, NULL));
+	assert_error(LFI_ERR_SIGNATURE);
+	assert_null(lfi_box_register_fn(f.box, NULL, typed_misbehaves, NULL));
+	assert_error(LFI_ERR_SIGNATURE);
+	assert_null(lfi_box_register_fn(box, "v()", typed_misbehaves, NULL));
+	assert_error(LFI_ERR_INVALID);
+	memset(many, 'i', sizeof many);
+	memcpy(many, "v(", 2);
+	memcpy(many + 2 + 65, ")", 2);
+	assert_null(lfi_box_register_fn(f.box, many, typed_misbehaves, NULL));
+	assert_error(LFI_ERR_LIMIT);
+	assert_null(lfi_box_register_fn(f.box, "v({[129l]})", typed_misbehaves, NULL));
+	assert_error(LFI_ERR_LIMIT);
+	assert_null(lfi_box_register_fn(f.box, "{[129l]}()", typed_misbehaves, NULL));
+	assert_error(LFI_ERR_LIMIT);
+	assert_null(lfi_box_register_cb(f.box, (void *) (UINT64_MAX - 7)));
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_box_unregister_fn(f.box, NULL), -1);
+	assert_error(LFI_ERR_NOTFOUND);
+	assert_int_equal(lfi_box_unregister_fn(NULL, NULL), -1);
+	assert_error(LFI_ERR_INVALID);
+	/* Stack arguments beyond the stack's end. */
+	memcpy(many + 2 + 40, ")", 2);
+	at = lfi_box_register_fn(f.box, many, typed_misbehaves, NULL);
+	assert_int_equal(lfi_call(f.ctx, (lfiptr) at, "v()", args, NULL), -1);
+	assert_error(LFI_ERR_FAULT);
+	/* All entries of all pages work. */
+	typed_calls = 0;
+	for (int i = 1; i < 1151; i++) {
+		at = lfi_box_register_fn(f.box, "v()", typed_misbehaves, NULL);
+		assert_non_null(at);
+		first = first ? first : at;
+		assert_done(lfi_call(f.ctx, (lfiptr) at, "v()", NULL, NULL));
+	}
+	assert_int_equal(typed_calls, 1150);
+	assert_null(lfi_box_register_fn(f.box, "v()", typed_misbehaves, NULL));
+	assert_error(LFI_ERR_LIMIT);
+	assert_int_equal(lfi_box_unregister_fn(f.box, at), 0);
+	assert_int_equal(lfi_call(f.ctx, (lfiptr) at, "v()", NULL, NULL), -1);
+	assert_error(LFI_ERR_FAULT);
+	assert_int_equal(lfi_box_unregister_fn(f.box, first), 0);
+	assert_ptr_equal(lfi_box_register_fn(f.box, "v()", typed_misbehaves, NULL), first);
+	lfi_box_free(box);
+	drop(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_typed_function_gets_its_arguments),
+		cmocka_unit_test(a_typed_function_gives_its_result_and_nothing_else),
+		cmocka_unit_test(typed_results_come_in_memory_and_st0),
+		cmocka_unit_test(typed_functions_may_exit_nest_and_go),
+		cmocka_unit_test(typed_functions_are_registered_with_care),
 		cmocka_unit_test(large_structs_go_by_memory_and_come_back),
 		cmocka_unit_test(long_doubles_go_in_and_come_back),
 		cmocka_unit_test(bools_are_0_or_1),
@@ -1243,7 +1525,7 @@ main(void)
 		cmocka_unit_test(calls_and_callbacks_nest),
 		cmocka_unit_test(a_call_that_is_too_deep_is_refused),
 		cmocka_unit_test(a_callback_that_was_taken_back_faults),
-		cmocka_unit_test(callbacks_run_out_at_127),
+		cmocka_unit_test(callbacks_run_out_at_1151),
 		cmocka_unit_test(a_return_that_nobody_asked_for_faults),
 		cmocka_unit_test(a_second_thread_cannot_enter_a_context),
 		cmocka_unit_test(threads_may_take_turns_in_a_context),

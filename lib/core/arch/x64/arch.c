@@ -66,6 +66,19 @@ SAME(BOX_SPAN, LFIBox, span);
 SAME(BOX_MASK, LFIBox, entry_mask);
 SAME(BOX_SINGLE, LFIBox, single_thread);
 SAME(BOX_CALLBACKS, LFIBox, callbacks);
+SAME(BOX_FAR, LFIBox, far);
+SAME(FAR_RESUME, CallbackPage, resume);
+SAME(FAR_FNS, CallbackPage, fns);
+SAME(HC_GPR, HostCall, gpr);
+SAME(HC_XMM, HostCall, xmm);
+SAME(HC_SP, HostCall, sp);
+SAME(HC_RESULT_X87, HostCall, result_x87);
+SAME(HC_RAX, HostCall, rax);
+SAME(HC_RDX, HostCall, rdx);
+SAME(HC_XMM0, HostCall, xmm0);
+SAME(HC_XMM1, HostCall, xmm1);
+SAME(HC_ST0, HostCall, st0);
+static_assert(sizeof(struct HostCall) == HC_SIZE && HC_SIZE % 16 == 0, "I1");
 SAME(FRAME_CTX, Frame, ctx);
 SAME(FRAME_HOST_SP, Frame, host_sp);
 SAME(FRAME_GS, Frame, gs);
@@ -242,7 +255,8 @@ struct StubPage {
 	uint8_t set_tp[16];
 	uint8_t back[16];
 	uint8_t trap[16];
-	uint8_t x87_scrub[80];
+	uint8_t x87_scrub[X87_TOUCH];
+	uint8_t x87_touch[16];
 	uint64_t to_syscall, to_back, to_trap;
 	float zero;
 };
@@ -297,6 +311,20 @@ put_x87_scrub(uint8_t *at, const float *zero)
 	memcpy(at, end, sizeof end);
 }
 
+/* Changes the last-instruction and last-operand pointers, and nothing else of the x87 state: one register is free. */
+static void
+put_x87_touch(uint8_t *at, const float *zero)
+{
+	int32_t disp = distance(zero, at + 6);
+
+	at[0] = 0xd9; /* flds zero(%rip) */
+	at[1] = 0x05;
+	memcpy(at + 2, &disp, sizeof disp);
+	at[6] = 0xdd; /* fstp %st(0) */
+	at[7] = 0xd8;
+	at[8] = 0xc3; /* ret */
+}
+
 static void
 fill_stubs(struct StubPage *page, size_t size)
 {
@@ -317,6 +345,7 @@ fill_stubs(struct StubPage *page, size_t size)
 	memcpy(page->set_tp, set_tp, sizeof set_tp);
 	page->zero = 0;
 	put_x87_scrub(page->x87_scrub, &page->zero);
+	put_x87_touch(page->x87_touch, &page->zero);
 }
 
 static void

@@ -46,6 +46,16 @@ struct Frame {
 	void *x87;                      /* ARCH_FNSAVE_SIZE bytes for the x87 state on return, or NULL */
 };
 
+/* A call of a typed host function: what the sandbox gave, and what it gets. */
+struct HostCall {
+	uint64_t gpr[ARCH_INT_REGS];
+	uint64_t xmm[ARCH_FLOAT_REGS]; /* low halves */
+	uint64_t sp;                   /* low half of rsp: points to the return address */
+	uint32_t result_x87;           /* the result is in st0 */
+	uint64_t rax, rdx, xmm0, xmm1;
+	uint8_t st0[16];
+};
+
 /* What a nested entry must give back to the runtime call that it interrupts. */
 struct ArchSaved {
 	struct LFIRegs regs;

@@ -482,10 +482,11 @@ callback:
 	testb $CALLBACK_ENTRY - 1, %r10b
 	jnz trap_scrubbed
 	shrq $5, %r10
-	cmpq $CALLBACK_ENTRIES, %r10
-	jae trap_scrubbed
 	movq CTX_BOX(%r15), %rax
+	cmpq $CALLBACK_ENTRIES, %r10
+	jae callback_far
 	movq BOX_CALLBACKS(%rax,%r10,8), %r10
+callback_found:
 	testq %r10, %r10
 	jz trap_scrubbed
 
@@ -523,6 +524,8 @@ callback:
 2:	x87_leave FRAME_FCW(%rbp)
 	movq FRAME_GS(%rbp), %r11
 	gs_out
+	testq %r13, %r13
+	js callback_typed
 
 	/* The arguments on the sandbox's stack, above the return address, as far as they can be read (I4). */
 	subq $CALLBACK_STACK, %rsp
@@ -550,10 +553,14 @@ guard_callback_end:
 	ldmxcsr CB_MXCSR(%rsp)
 	upper_scrub
 	movq CB_XMM0(%rsp), %xmm0 /* no result is longer */
-	.irp i, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	xorps %xmm1, %xmm1
+	movq CB_RAX(%rsp), %rax
+	xorl %edx, %edx
+	/* In: results in rax, rdx, xmm0, xmm1; all else is cleared. */
+callback_results:
+	.irp i, 2,3,4,5,6,7,8,9,10,11,12,13,14,15
 	xorps %xmm\i, %xmm\i
 	.endr
-	movq CB_RAX(%rsp), %rax
 	movq CB_RBX(%rsp), %rbx
 	movq CB_RBP(%rsp), %rbp
 	movq CB_R12(%rsp), %r12
@@ -561,13 +568,81 @@ guard_callback_end:
 	movq CB_RESUME(%rsp), %r11
 	movq CB_RSP(%rsp), %rsp
 	xorl %ecx, %ecx
-	xorl %edx, %edx
 	xorl %esi, %esi
 	xorl %edi, %edi
 	xorl %r8d, %r8d
 	xorl %r9d, %r9d
 	xorl %r10d, %r10d
 	jmpq *%r11
+
+/* L is in none of the first page: r11 = L, rax = box; only rax and r10 may be changed. */
+callback_far:
+	.irp i, 0,1,2,3,4,5,6,7
+	movq BOX_FAR+8*\i(%rax), %r10
+	testq %r10, %r10
+	jz trap_scrubbed
+	movq %r11, %rax
+	subq FAR_RESUME(%r10), %rax
+	cmpq $CALLBACK_ENTRIES * CALLBACK_ENTRY, %rax
+	jb 1f
+	movq CTX_BOX(%r15), %rax
+	.endr
+	jmp trap_scrubbed
+1:	shrq $5, %rax
+	movq FAR_FNS(%r10,%rax,8), %r10
+	jmp callback_found
+
+/*
+ * A function with a signature: C takes the arguments from where that says. In: the host's state, %rsp = struct Callback,
+ * arguments in registers, r14 = the sandbox's rsp, r13 = the struct HostFn, tagged.
+ */
+callback_typed:
+	subq $HC_SIZE, %rsp
+	movq %rdi, HC_GPR(%rsp)
+	movq %rsi, HC_GPR+8(%rsp)
+	movq %rdx, HC_GPR+16(%rsp)
+	movq %rcx, HC_GPR+24(%rsp)
+	movq %r8, HC_GPR+32(%rsp)
+	movq %r9, HC_GPR+40(%rsp)
+	.irp i, 0,1,2,3,4,5,6,7
+	movq %xmm\i, HC_XMM+8*\i(%rsp)
+	.endr
+	movl %r14d, %r14d
+	movq %r14, HC_SP(%rsp)
+	btrq $CALLBACK_TYPED_BIT, %r13
+	movq %r13, %rdi
+	movq %rsp, %rsi
+	movq %r15, %rdx
+	call ctx_host_call
+	cmpb $0, CTX_ENDING(%r15)
+	jne callback_ending
+	testl %eax, %eax
+	jnz callback_failed
+	gs_prepare
+	gate
+	gs_in
+	x87_enter HC_SIZE+CB_FCW(%rsp)
+	testl $CODE_X87, %r12d
+	jz 1f
+	cmpl $0, HC_RESULT_X87(%rsp)
+	je 1f
+	fldt HC_ST0(%rsp)
+	movq BOX_X87_SCRUB(%rbx), %rax /* the pointers to the last instruction and operand are the host's (I2) */
+	addq $X87_TOUCH, %rax
+	call *%rax
+1:	ldmxcsr HC_SIZE+CB_MXCSR(%rsp)
+	upper_scrub
+	movq HC_XMM0(%rsp), %xmm0
+	movq HC_XMM1(%rsp), %xmm1
+	movq HC_RAX(%rsp), %rax
+	movq HC_RDX(%rsp), %rdx
+	addq $HC_SIZE, %rsp
+	jmp callback_results
+
+callback_failed:
+	movq CTX_FRAME(%r15), %rbp
+	movq FRAME_HOST_SP(%rbp), %rsp
+	jmp leave
 
 callback_ending:
 	movq CTX_FRAME(%r15), %rbp

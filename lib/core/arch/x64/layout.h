@@ -57,6 +57,7 @@
 #define BOX_MASK 48
 #define BOX_SINGLE 52
 #define BOX_CALLBACKS 56
+#define BOX_FAR 1080
 
 /* struct Frame */
 #define FRAME_CTX 0
@@ -126,6 +127,12 @@
 #define CALLBACK_ENTRY 32
 #define CALLBACK_RESUME 11
 #define CALLBACK_ENTRIES 128
+#define CALLBACK_FAR 8        /* further pages, made when needed */
+#define CALLBACK_TYPED_BIT 63 /* of what an entry leads to: set for a struct HostFn, clear for a function */
+
+/* struct CallbackPage */
+#define FAR_RESUME 0
+#define FAR_FNS 8
 
 /* Bytes of stack arguments that a callback gets to see. */
 #define CALLBACK_STACK 128
@@ -143,5 +150,19 @@
 #define CB_RAX 64
 #define CB_XMM0 80
 #define CB_SIZE 96
+
+/* struct HostCall, below it during one of a typed function */
+#define HC_GPR 0
+#define HC_XMM 48
+#define HC_SP 112
+#define HC_RESULT_X87 120
+#define HC_RAX 128
+#define HC_RDX 136
+#define HC_XMM0 144
+#define HC_XMM1 152
+#define HC_ST0 160
+#define HC_SIZE 176
+
+#define X87_TOUCH 80 /* bytes from the stub x87_scrub to x87_touch */
 
 #endif
