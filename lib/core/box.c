@@ -237,7 +237,7 @@ box_inside(struct LFIBox *box, lfiptr addr, size_t size)
 		uint32_t depth = atomic_load(&ctx->depth);
 
 		for (uint32_t i = 1; i <= depth; i++)
-			if (atomic_load(&ctx->inside[i]) - addr < size)
+			if (atomic_load(&atomic_load(&ctx->inside)[i]) - addr < size)
 				return true;
 	}
 	return false;

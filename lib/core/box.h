@@ -21,8 +21,15 @@
 #define BOX_SIZE ((uint64_t) 1 << 32)
 #define GUARD_SPAN ((uint64_t) 262144)
 
-/* Entries into one context that may be pending at a time: bounds what a sandbox can make the host's stack hold. */
-#define DEPTH_MAX 64
+/*
+ * Entries nest as deep as the host's stack allows: what is left of it for host code, bytes (of a small stack, a quarter
+ * of it). On a stack that is none the thread was made with, such as a fiber's, this many entries.
+ */
+#define STACK_LEFT ((uint64_t) 128 * 1024)
+#define FOREIGN_MAX 64
+
+/* Depths whose L a context has room for from the start. */
+#define INSIDE_FIRST 16
 
 /* The owner of a context that a thread of the parent process was in at fork: no thread has this number. */
 #define OWNER_LOST ((uintptr_t) 1)
@@ -109,7 +116,10 @@ struct LFIContext {
 	_Atomic uintptr_t
 	    biased; /* the thread that may enter without an atomic operation; 0: none yet, or none any more */
 	_Atomic uint32_t state; /* STATE_*: written by the thread that entered, read by box_gate_close */
-	_Atomic uint64_t inside[DEPTH_MAX + 1]; /* L of the runtime call or callback that each depth is in */
+	/* L of the runtime call or callback that each depth is in; replaced by a longer one under the lock */
+	_Atomic(_Atomic uint64_t *) inside;
+	uint32_t inside_size;
+	_Atomic uint64_t inside_first[INSIDE_FIRST];
 	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
 	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0; or OWNER_LOST */
 	int exit_code;
@@ -125,6 +135,11 @@ struct Thread {
 	struct LFIContext *cur; /* the context entered last */
 	uint64_t gs_left;       /* the gs base that entry.S last left in place of none */
 	bool ready;             /* os_thread_ready has run */
+	bool stack_asked;       /* the next three are set */
+	uint64_t stack_floor;   /* entries start above this; see STACK_LEFT */
+	uint64_t stack_span;    /* from there to the end of the stack; 0 when it is not known */
+	uint64_t stack_low;
+	uint32_t foreign; /* entries on other stacks */
 };
 extern _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")));
 

@@ -349,7 +349,7 @@ fault(struct LFIContext *ctx, uint64_t address)
 	ctx->fault = (struct LFIFault){.signal = SIGSEGV,
 	    .code = SEGV_MAPERR,
 	    .address = address,
-	    .pc = atomic_load_explicit(&ctx->inside[depth], memory_order_relaxed)};
+	    .pc = atomic_load(&atomic_load(&ctx->inside)[depth])};
 	ctx->faulted = true;
 	ctx->frame->end = END_FAULT;
 	return 1;

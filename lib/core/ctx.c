@@ -56,6 +56,8 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	ctx->user = user;
 	ctx->mxcsr = MXCSR_DEFAULT;
 	ctx->fcw = FCW_DEFAULT;
+	atomic_init(&ctx->inside, ctx->inside_first);
+	ctx->inside_size = INSIDE_FIRST;
 	pthread_mutex_lock(&box->lock);
 	page = atomic_load(&box->callback_page);
 	atomic_init(&ctx->return_l, page ? page + CALLBACK_RESUME : UINT64_MAX);
@@ -82,6 +84,8 @@ lfi_ctx_free(struct LFIContext *ctx)
 	if (ctx->next)
 		ctx->next->link = ctx->link;
 	pthread_mutex_unlock(&ctx->box->lock);
+	if (atomic_load(&ctx->inside) != ctx->inside_first)
+		free(atomic_load(&ctx->inside));
 	os_release(ctx, ctx->box->engine->opts.pagesize);
 }
 
@@ -272,24 +276,87 @@ restore(struct LFIContext *ctx, struct ArchSaved *saved)
 	free(saved);
 }
 
+/* ---- How deep ---- */
+
+/* Once per thread. */
+static int
+thread_ready(void)
+{
+	uint64_t low, high, left;
+
+	if (!thread_self.ready && os_thread_ready() < 0)
+		return -1;
+	thread_self.stack_asked = true;
+	thread_self.stack_span = 0;
+	if (!os_stack(&low, &high))
+		return 0;
+	left = (high - low) / 4 < STACK_LEFT ? (high - low) / 4 : STACK_LEFT;
+	thread_self.stack_low = low;
+	thread_self.stack_floor = low + left;
+	thread_self.stack_span = high - thread_self.stack_floor;
+	return 0;
+}
+
+/* Whether the host's stack has room for one more entry. */
+static int
+stack_room(struct Frame *frame)
+{
+	uint64_t sp = (uint64_t) __builtin_frame_address(0);
+	bool known = thread_self.stack_span > 0;
+
+	frame->foreign = false;
+	if (known && sp - thread_self.stack_floor < thread_self.stack_span)
+		return 0;
+	if (known && sp - thread_self.stack_low < thread_self.stack_floor - thread_self.stack_low)
+		return error_set(LFI_ERR_LIMIT, "the host stack has %llu bytes left: entries nest too deeply",
+		    (unsigned long long) (sp - thread_self.stack_low));
+	if (thread_self.foreign == FOREIGN_MAX)
+		return error_set(
+		    LFI_ERR_LIMIT, "entries nest %d times on a host stack that is not the thread's own", FOREIGN_MAX);
+	frame->foreign = true;
+	return 0;
+}
+
+/* Make inside[depth] exist. Other threads read the array with the lock held. */
+static int
+inside_room(struct LFIContext *ctx, uint32_t depth)
+{
+	_Atomic uint64_t *old = atomic_load(&ctx->inside), *longer;
+
+	if (depth < ctx->inside_size)
+		return 0;
+	longer = malloc(2 * (size_t) ctx->inside_size * sizeof *longer);
+	if (!longer)
+		return error_set(LFI_ERR_NOMEM, "no memory for %u nested entries", depth);
+	pthread_mutex_lock(&ctx->box->lock);
+	for (uint32_t i = 0; i < 2 * ctx->inside_size; i++)
+		atomic_init(&longer[i], i < ctx->inside_size ? atomic_load(&old[i]) : 0);
+	atomic_store(&ctx->inside, longer);
+	ctx->inside_size *= 2;
+	pthread_mutex_unlock(&ctx->box->lock);
+	if (old != ctx->inside_first)
+		free(old);
+	return 0;
+}
+
 int
 frame_push(struct LFIContext *ctx, struct Frame *frame)
 {
 	uint32_t depth;
 
-	if (!thread_self.ready && os_thread_ready() < 0)
+	if ((!thread_self.ready || !thread_self.stack_asked) && thread_ready() < 0)
 		return -1;
 	if (thread_interrupted())
 		return error_set(
 		    LFI_ERR_BUSY, "a signal handler that interrupted sandboxed code cannot enter a sandbox");
-	if (own(ctx) < 0)
+	if (stack_room(frame) < 0 || own(ctx) < 0)
 		return -1;
 	depth = atomic_load_explicit(&ctx->depth, memory_order_relaxed);
-	if (depth == DEPTH_MAX) {
-		error_set(LFI_ERR_LIMIT, "the context is entered %d times already", DEPTH_MAX);
+	frame->saved = NULL;
+	if (inside_room(ctx, depth + 1) < 0) {
+		disown(ctx);
 		return -1;
 	}
-	frame->saved = NULL;
 	if (depth > 0 && !(frame->saved = save(ctx)))
 		return -1;
 	if (!box_runner_take(ctx->box)) {
@@ -298,6 +365,7 @@ frame_push(struct LFIContext *ctx, struct Frame *frame)
 		disown(ctx);
 		return -1;
 	}
+	thread_self.foreign += frame->foreign;
 	frame->ctx = ctx;
 	frame->end = END_NONE;
 	frame->prev = ctx->frame;
@@ -319,6 +387,7 @@ frame_pop(struct LFIContext *ctx, struct Frame *frame)
 	/* The run that was to end has ended; so have calls with no run around them. */
 	if (frame->kind == FRAME_RUN || depth == 0)
 		ctx->ending = false;
+	thread_self.foreign -= frame->foreign;
 	ctx->frame = frame->prev;
 	thread_self.cur = frame->prev_thread;
 	atomic_store_explicit(&ctx->state, depth ? STATE_HOST : STATE_OUT, memory_order_relaxed);

@@ -53,6 +53,9 @@ bool os_barrier_init(void);
  */
 bool os_barrier(void);
 
+/* The calling thread's stack, [low, high). False when the C library does not know. */
+bool os_stack(uint64_t *low, uint64_t *high);
+
 size_t os_pagesize(void);
 
 /* Signal handlers for faults, counted: installed with the first engine, taken back with the last. */

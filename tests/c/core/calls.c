@@ -2,6 +2,8 @@
 /* Calls into the sandbox and back: LFI_INVOKE, lfi_call, callbacks, nesting, who may enter, and ends. */
 #include "core_test.h"
 
+#include <ucontext.h>
+
 #include "box.h"
 
 #include <pthread.h>
@@ -439,20 +441,100 @@ calls_and_callbacks_nest(void **state)
 	drop(&f);
 }
 
-static void
-a_call_that_is_too_deep_is_refused(void **state)
-{
-	/* The use of the host's stack does not depend on the sandbox's mood. */
-	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+static struct Fixture alternate[2];
+static lfiptr alternate_fn[2];
+static void *alternate_cb[2];
+static int reached, deepest_error;
 
-	nested = &f;
-	nested_fn = LOAD(f.box, code_call_plus1);
-	nested_cb = lfi_box_register_cb(f.box, again);
-	depth = 1000;
-	nested_error = 0;
-	LFI_INVOKE(f.box, &f.ctx, nested_fn, int, (void *, int), nested_cb, 1);
-	assert_int_equal(nested_error, LFI_ERR_LIMIT);
-	drop(&f);
+/* Into the other box, and so on until it is refused. */
+static int
+alternate_again(int x)
+{
+	int next = ++reached & 1, r;
+
+	r = LFI_INVOKE(alternate[next].box, &alternate[next].ctx, alternate_fn[next], int, (void *, int), alternate_cb[next], x);
+	if (lfi_errno() != LFI_OK && !deepest_error)
+		deepest_error = lfi_errno();
+	return r + 1;
+}
+
+static void
+open_alternate(void)
+{
+	const size_t size = 64 << 20;
+
+	for (int i = 0; i < 2; i++) {
+		alternate[i] = fixture((struct LFIOptions) {.boxsize = 0});
+		lfi_ctx_regs(alternate[i].ctx)->sp = map(alternate[i].box, size) + size;
+		alternate_fn[i] = LOAD(alternate[i].box, code_call_plus1);
+		alternate_cb[i] = lfi_box_register_cb(alternate[i].box, (void *) alternate_again);
+	}
+}
+
+static void *
+nest_until_refused(void *same)
+{
+	deepest_error = reached = 0;
+	LFI_INVOKE(alternate[0].box, &alternate[0].ctx, alternate_fn[0], int, (void *, int), alternate_cb[0], 1);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	assert_int_equal(deepest_error, LFI_ERR_LIMIT);
+	return NULL;
+}
+
+/* Alone, or with two boxes in turn: what the sandbox can make the host's stack hold is bounded by that stack. */
+static void
+calls_nest_until_the_hosts_stack_is_used_up(void **state)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int on_main;
+
+	open_alternate();
+	nest_until_refused(NULL);
+	on_main = reached;
+	assert_true(on_main > 500);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256 * 1024);
+	pthread_create(&thread, &attr, nest_until_refused, NULL);
+	pthread_join(thread, NULL);
+	pthread_attr_destroy(&attr);
+	assert_true(reached > 5 && reached < on_main);
+	/* Then one box alone. */
+	drop(&alternate[1]);
+	alternate[1] = alternate[0];
+	alternate_fn[1] = alternate_fn[0];
+	alternate_cb[1] = alternate_cb[0];
+	nest_until_refused(NULL);
+	assert_true(reached > 500);
+	drop(&alternate[0]);
+}
+
+static ucontext_t fiber, from_fiber;
+
+static void
+in_fiber(void)
+{
+	nest_until_refused(NULL);
+}
+
+static void
+on_a_fiber_calls_nest_64_times(void **state)
+{
+	char *stack = malloc(1 << 20);
+
+	open_alternate();
+	for (int i = 0; i < 2; i++) {
+		getcontext(&fiber);
+		fiber.uc_stack.ss_sp = stack;
+		fiber.uc_stack.ss_size = 1 << 20;
+		fiber.uc_link = &from_fiber;
+		makecontext(&fiber, in_fiber, 0);
+		swapcontext(&from_fiber, &fiber);
+		assert_int_equal(reached, 64);
+	}
+	drop(&alternate[0]);
+	drop(&alternate[1]);
+	free(stack);
 }
 
 static void
@@ -1523,7 +1605,8 @@ main(void)
 		cmocka_unit_test(a_callback_at_the_very_top_of_a_stack_does_not_read_beyond),
 		cmocka_unit_test(stack_arguments_are_read_in_the_sandbox_only),
 		cmocka_unit_test(calls_and_callbacks_nest),
-		cmocka_unit_test(a_call_that_is_too_deep_is_refused),
+		cmocka_unit_test(calls_nest_until_the_hosts_stack_is_used_up),
+		cmocka_unit_test(on_a_fiber_calls_nest_64_times),
 		cmocka_unit_test(a_callback_that_was_taken_back_faults),
 		cmocka_unit_test(callbacks_run_out_at_1151),
 		cmocka_unit_test(a_return_that_nobody_asked_for_faults),

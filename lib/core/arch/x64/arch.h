@@ -44,6 +44,7 @@ struct Frame {
 	struct ArchSaved *saved;        /* of an outer entry that is in a runtime call */
 	uint64_t ctx_rsp;               /* a call's: the context's stack pointer, which runtime calls overwrite */
 	void *x87;                      /* ARCH_FNSAVE_SIZE bytes for the x87 state on return, or NULL */
+	_Alignas(16) bool foreign;      /* counted in thread_self.foreign */
 };
 
 /* A call of a typed host function: what the sandbox gave, and what it gets. */

@@ -348,7 +348,8 @@ arch_entry_syscall:
 	movl %ecx, %r13d
 	movq %r11, CTX_REGS+REGS_RCX(%r15)
 	movl CTX_DEPTH(%r15), %eax
-	movq %r11, CTX_INSIDE(%r15,%rax,8)
+	movq CTX_INSIDE(%r15), %rcx
+	movq %r11, (%rcx,%rax,8)
 	incq CTX_RTCALLS(%r15)
 	movl $STATE_HOST, CTX_STATE(%r15)
 	movq CTX_FRAME(%r15), %rbp
@@ -505,7 +506,8 @@ callback_found:
 	movq %rax, %rsp
 	movq %r10, %r13
 	movl CTX_DEPTH(%r15), %eax
-	movq %r11, CTX_INSIDE(%r15,%rax,8)
+	movq CTX_INSIDE(%r15), %r10
+	movq %r11, (%r10,%rax,8)
 	movl $STATE_HOST, CTX_STATE(%r15)
 	cld
 	movq CTX_FRAME(%r15), %rbp
@@ -719,6 +721,10 @@ arch_trampoline_taken: /* from here on a signal handler may use lfi_invoke_info 
 	/* frame_push: the thread is ready, and in host code; the context is free and ours. */
 	cmpb $0, THREAD_READY(%r13)
 	je invoke_slowly
+	movq %rsp, %rax
+	subq THREAD_STACK_FLOOR(%r13), %rax
+	cmpq THREAD_STACK_SPAN(%r13), %rax
+	jae invoke_slowly
 	movq THREAD_CUR(%r13), %rax
 	movq %rax, FRAME_PREV_THREAD(%rbp)
 	testq %rax, %rax
@@ -773,6 +779,7 @@ guard_fast_end:
 	movq $0, FRAME_PREV(%rbp)
 	movq $0, FRAME_SAVED(%rbp)
 	movq $0, FRAME_X87(%rbp)
+	movb $0, FRAME_FOREIGN(%rbp)
 	incq CTX_CALLS(%r15)
 	movq %rbp, CTX_FRAME(%r15)
 	movq %r15, THREAD_CUR(%r13)

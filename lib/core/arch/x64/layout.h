@@ -80,7 +80,8 @@
 #define FRAME_SAVED 216
 #define FRAME_CTX_RSP 224
 #define FRAME_X87 232
-#define FRAME_SIZE 240
+#define FRAME_FOREIGN 240
+#define FRAME_SIZE 256
 
 #define FRAME_RUN 0
 #define FRAME_CALL 1
@@ -96,6 +97,8 @@
 #define THREAD_CUR 0
 #define THREAD_GS_LEFT 8
 #define THREAD_READY 16
+#define THREAD_STACK_FLOOR 24
+#define THREAD_STACK_SPAN 32
 
 /* struct LFIInvokeInfo */
 #define INFO_BOX 0
