@@ -110,7 +110,7 @@ struct LFIOptions {
 	unsigned bundle;    /**< 32 or 16 bytes; 0 means 32 */
 	/** Set the thread's gs base back after each call, also where it was 0 before. Else the sandbox's base stays
 	    there, which saves 24 ns a call, and a gs base of the host's own comes back in any case. */
-	bool restore_gs;
+	size_t restore_gs; /* not 0: yes; no padding after it */
 };
 
 /** As lfi_new, for callers of another version: `size` is sizeof the caller's struct. */
