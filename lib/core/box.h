@@ -15,6 +15,7 @@
 #include "checked.h"
 #include "core.h"
 #include "fork.h"
+#include "interrupt.h"
 #include "pages.h"
 
 /* Constants of scheme section 1, in bytes. */
@@ -67,6 +68,7 @@ struct LFIBox {
 	_Atomic uintptr_t runner;    /* single-thread engines: the thread whose context executes, else 0 */
 	uint32_t runner_depth;       /* entries of that thread; written by it */
 	struct LFIBox *next, **link; /* engine->boxes */
+	struct BoxInterrupt interrupt;
 };
 
 struct LFIContext {
@@ -83,7 +85,8 @@ struct LFIContext {
 	_Atomic uint64_t return_l; /* L of the return stub; ~0 when there is none */
 	uint32_t mxcsr;            /* the sandbox's, during a runtime call */
 	uint16_t fcw;
-	bool ending; /* lfi_ctx_exit was called */
+	bool ending;               /* lfi_ctx_exit was called */
+	_Atomic uint8_t attention; /* not 0: look at `interrupt` before sandboxed code goes on */
 	struct LFIRegs regs;
 	uint8_t ymmh[16][16]; /* upper halves, during a runtime call */
 	uint8_t zmm[32][64];  /* all of AVX-512, during a runtime call */
@@ -100,6 +103,7 @@ struct LFIContext {
 	bool faulted;
 	struct LFIFault fault;
 	void *user;
+	struct Interrupt interrupt;
 	struct LFIContext *next, **link; /* box->contexts */
 };
 
@@ -107,6 +111,7 @@ struct LFIContext {
 struct Thread {
 	struct LFIContext *cur; /* the context entered last */
 	bool ready;             /* thread_ready has run */
+	int tid;                /* the kernel's number, then */
 };
 extern _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")));
 
@@ -205,7 +210,7 @@ int frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const
 /* Called by entry.S. A result that is not 0 ends the frame. */
 int ctx_syscall(struct LFIContext *ctx);
 int ctx_unknown_call(struct LFIContext *ctx);
-void ctx_gate_wait(struct LFIContext *ctx);
+int ctx_gate_wait(struct LFIContext *ctx);
 void ctx_invoke(struct Frame *frame, uint64_t *stack);
 
 #endif

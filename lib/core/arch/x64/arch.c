@@ -32,6 +32,7 @@ SAME(CTX_RETURN, LFIContext, return_l);
 SAME(CTX_MXCSR, LFIContext, mxcsr);
 SAME(CTX_FCW, LFIContext, fcw);
 SAME(CTX_ENDING, LFIContext, ending);
+SAME(CTX_ATTENTION, LFIContext, attention);
 SAME(CTX_REGS, LFIContext, regs);
 SAME(CTX_YMMH, LFIContext, ymmh);
 SAME(CTX_ZMM, LFIContext, zmm);
@@ -444,12 +445,38 @@ arch_fault_goto(ucontext_t *uc, uint64_t pc)
 }
 
 void
-arch_fault_leave(ucontext_t *uc, struct LFIContext *ctx)
+arch_fault_leave(ucontext_t *uc, struct LFIContext *ctx, uint32_t end)
 {
 	/* Direction, alignment check and trap flag are the sandbox's; the host relies on them being clear. */
 	const greg_t flags = 1 << 10 | 1 << 18 | 1 << 8;
 
+	ctx->frame->end = end;
 	uc->uc_mcontext.gregs[REG_EFL] &= ~flags;
 	uc->uc_mcontext.gregs[REG_R15] = (greg_t) ctx;
 	arch_fault_goto(uc, (uint64_t) arch_leave_fault);
+}
+
+/* ---- Interrupts ---- */
+
+extern const char arch_entry_begin[], arch_entry_end[];
+extern const char arch_blocking_begin[], arch_blocking_end[], arch_blocking_cancel[];
+
+bool
+arch_crossing(const struct ArchStubs *stubs, uint64_t pc)
+{
+	return (pc >= (uint64_t) arch_entry_begin && pc < (uint64_t) arch_entry_end) ||
+	       pc - (uint64_t) stubs->code < stubs->pagesize;
+}
+
+bool
+arch_blocking_stop(ucontext_t *uc)
+{
+	uint64_t pc = arch_fault_pc(uc);
+
+	if (pc < (uint64_t) arch_blocking_begin || pc > (uint64_t) arch_blocking_end)
+		return false;
+	/* At the end, the call has its result. */
+	if (pc < (uint64_t) arch_blocking_end)
+		arch_fault_goto(uc, (uint64_t) arch_blocking_cancel);
+	return true;
 }

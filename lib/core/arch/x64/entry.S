@@ -12,10 +12,16 @@
  *       through any other register that it can write, but in the guarded copies, through a masked address.
  *   I5  On the way in, the state is published before the gate is looked at, and the box's code flags are read
  *       after that (box_gate_close relies on it).
+ *   I6  While the state is STATE_SANDBOX, pc is in the box, in the stub page, or between arch_entry_begin and
+ *       arch_entry_end, and wherever it is there, arch_leave_fault ends the frame: what it needs of the host's is in
+ *       the frame by then (interrupt.c relies on both).
  */
 #include "layout.h"
 
 	.text
+	.globl arch_entry_begin
+	.hidden arch_entry_begin
+arch_entry_begin:
 
 /* gs base = %r11, on the host's stack. Changes r11 only. */
 	.macro set_gs
@@ -95,14 +101,22 @@ avx512_scrub:
 	.endr
 	ret
 
-/* Publish that %r15 goes in, and wait while its box (%rbx) is closed (I5). Changes what C may change. */
+/*
+ * Publish that %r15 goes in, and wait while its box (%rbx) is closed (I5). Goes to frame_ended when the entry is not
+ * to go on. Changes what C may change.
+ */
 	.macro gate
 777:	movl $STATE_SANDBOX, CTX_STATE(%r15)
 	cmpl $0, BOX_GATE(%rbx)
+	jne 779f
+	cmpb $0, CTX_ATTENTION(%r15)
 	je 778f
+779:	movl $STATE_HOST, CTX_STATE(%r15) /* I6: C follows */
 	movq %r15, %rdi
 	call ctx_gate_wait
-	jmp 777b
+	testl %eax, %eax
+	jz 777b
+	jmp frame_ended
 778:	movl BOX_CODE(%rbx), %r12d
 	.endm
 
@@ -319,6 +333,7 @@ arch_entry_syscall:
 	jmp 8f
 7:	call ctx_unknown_call
 8:
+frame_ended:
 	/* The frame has ended, and the host's state is in place. */
 	movq CTX_FRAME(%r15), %rbp
 	movq FRAME_HOST_SP(%rbp), %rsp
@@ -344,13 +359,12 @@ arch_entry_return:
 	jmp leave_sandbox
 
 /*
- * The fault handler sends a thread here, with r15 = context and all else unknown.
+ * Signal handlers send a thread here, with r15 = context, how the frame ended in the frame, and all else unknown.
  */
 	.globl arch_leave_fault
 	.hidden arch_leave_fault
 arch_leave_fault:
 	movq CTX_FRAME(%r15), %r10
-	movl $END_FAULT, FRAME_END(%r10)
 
 	/* In: r15 = context, r10 = its frame; the sandbox's state. */
 leave_sandbox:
@@ -493,6 +507,9 @@ callback_ending:
 	jmp leave
 	.cfi_endproc
 	.size arch_enter, . - arch_enter
+	.globl arch_entry_end
+	.hidden arch_entry_end
+arch_entry_end:
 
 /*
  * lfi_trampoline: spills its arguments into a Frame and lets ctx_invoke do the call.

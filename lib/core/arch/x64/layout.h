@@ -19,6 +19,7 @@
 #define CTX_MXCSR 72
 #define CTX_FCW 76
 #define CTX_ENDING 78
+#define CTX_ATTENTION 79
 #define CTX_REGS 80
 #define CTX_YMMH 448
 #define CTX_ZMM 704
@@ -75,6 +76,9 @@
 #define END_RETURN 1
 #define END_EXIT 2
 #define END_FAULT 3
+#define END_INTERRUPT 4
+#define END_DEADLINE 5
+#define END_LIMIT 6
 
 #define STATE_OUT 0
 #define STATE_HOST 1
