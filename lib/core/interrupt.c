@@ -64,20 +64,27 @@ pending(struct LFIContext *ctx)
 static void
 ask(struct LFIContext *ctx, uint64_t serial, uint32_t end)
 {
-	if (atomic_load(&ctx->interrupt.request) >> 3 != serial)
+	if (atomic_load(&ctx->interrupt.request) >> 3 != serial) {
 		atomic_store(&ctx->interrupt.request, serial << 3 | end);
+		ctx->interrupt.told = false;
+	}
 	atomic_store(&ctx->attention, 1);
 }
 
-/* After ask and the barrier: I3. False when the signal cannot be sent now. */
+/*
+ * After ask and the barrier: I3. False when the signal cannot be sent now. One is enough: more of them, sent faster than
+ * they are handled, would keep the thread from anything else.
+ */
 static bool
 tell(struct LFIContext *ctx, uint64_t serial)
 {
-	if (atomic_load(&ctx->interrupt.serial) != serial)
+	if (atomic_load(&ctx->interrupt.serial) != serial) {
 		atomic_store(&ctx->attention, pending(ctx) != 0);
-	else if (atomic_load(&ctx->depth) > 0)
-		return os_kick(atomic_load(&ctx->interrupt.tid));
-	return true;
+		return true;
+	}
+	if (!ctx->interrupt.told && atomic_load(&ctx->depth) > 0)
+		ctx->interrupt.told = os_kick(atomic_load(&ctx->interrupt.tid));
+	return ctx->interrupt.told || atomic_load(&ctx->depth) == 0;
 }
 
 static void

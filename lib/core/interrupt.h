@@ -17,6 +17,7 @@ struct Frame;
 struct Interrupt {
 	_Atomic uint64_t serial;  /* of the outermost entry that is pending, or of the next one: the token */
 	_Atomic uint64_t request; /* serial << 3 | END_*: that entry is to end so; 0: none */
+	bool told;                /* the signal for the request was sent */
 	_Atomic int tid;          /* the kernel's number of the thread that has entered */
 	_Atomic bool sleeping;    /* the thread is in arch_blocking, or close to it */
 
