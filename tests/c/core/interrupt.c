@@ -797,6 +797,166 @@ all_threads_in_a_box_end_and_those_elsewhere_go_on(void **state)
 	drop(&f);
 }
 
+/* ---- At every instruction of the way in and out ---- */
+
+extern const char arch_entry_begin[], arch_entry_end[], arch_blocking_text[] __asm__("arch_blocking");
+enum { BLOCKING_BYTES = 64 };
+
+static struct Fixture stepped;
+
+/* On top of whatever the thread does. */
+static void
+on_step(int sig)
+{
+	lfi_box_interrupt(stepped.box);
+}
+
+/* Looks for a byte in a pipe that always has one. */
+static void
+polling(struct LFIContext *ctx)
+{
+	char byte = 0;
+	int64_t result = ctx_blocking(ctx, SYS_write, sleep_pipe[1], (long) &byte, 1, 0, 0, 0);
+
+	if (result == 1)
+		result += ctx_blocking(ctx, SYS_read, sleep_pipe[0], (long) &byte, 1, 0, 0, 0);
+	lfi_ctx_regs(ctx)->rax = result == 2 ? 42 : 0;
+}
+
+static void
+drain(void)
+{
+	char bytes[64];
+
+	fcntl(sleep_pipe[0], F_SETFL, O_NONBLOCK);
+	while (read(sleep_pipe[0], bytes, sizeof bytes) > 0)
+		continue;
+	fcntl(sleep_pipe[0], F_SETFL, 0);
+}
+
+static int
+eleven(void)
+{
+	return 11;
+}
+
+/*
+ * Makes calls with a callback and a system call in them, a trap before and after each. They all do or are interrupted,
+ * and those in between, which nobody interrupts, do. Ends when the tracer stores in `stop`.
+ */
+static volatile long stop;
+static int interrupted, completed;
+
+static int
+stepped_child(void)
+{
+	struct sigaction action = {.sa_handler = on_step, .sa_flags = SA_ONSTACK | SA_RESTART};
+	lfiptr first, then, seven;
+	void *cb;
+	int result, wrong = 0;
+
+	stepped = loaded();
+	first = LOAD_IN(stepped.box, in_call_then_jump, in_seven);
+	then = LOAD_IN(stepped.box, in_syscall, in_call_then_jump);
+	seven = LOAD_IN(stepped.box, in_seven, in_x87);
+	lfi_sys_handler(stepped.engine, polling);
+	cb = lfi_box_register_cb(stepped.box, (void *) eleven);
+	wrong += pipe(sleep_pipe) != 0;
+	wrong += invoke_raw(stepped.box, &stepped.ctx, first, (uint64_t) cb, then, 0) != 42;
+	sigaction(SIGUSR1, &action, NULL);
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		return 100;
+	for (;;) {
+		__asm__ volatile("int3" : : "a"(stepped.box->base), "c"(stepped.engine->stubs.code), "d"(&stop));
+		if (stop)
+			break;
+		result = invoke_raw(stepped.box, &stepped.ctx, first, (uint64_t) cb, then, 0);
+		if (result == 42 && lfi_errno() == LFI_OK)
+			completed++;
+		else if (result == 0 && lfi_errno() == LFI_ERR_INTERRUPTED)
+			interrupted++;
+		else
+			wrong++;
+		__asm__ volatile("int3");
+		wrong += invoke_raw(stepped.box, &stepped.ctx, seven, 0, 0, 0) != 7;
+		wrong += lfi_ctx_regs(stepped.ctx)->rsp != stepped.stack || stepped.ctx->attention;
+		/* A byte that was written and not read. */
+		if (result == 0)
+			drain();
+	}
+	/* What is interrupted on its way in or within is not done. */
+	return wrong + (interrupted < 100);
+}
+
+static bool
+trapped(pid_t pid, int *status)
+{
+	return waitpid(pid, status, 0) == pid && WIFSTOPPED(*status) && WSTOPSIG(*status) == SIGTRAP;
+}
+
+/* Whether the trap was a breakpoint, and not a step. */
+static bool
+at_breakpoint(pid_t pid)
+{
+	siginfo_t info;
+
+	return ptrace(PTRACE_GETSIGINFO, pid, NULL, &info) == 0 && info.si_code == SI_KERNEL;
+}
+
+/* Steps over `count` instructions at the border. False when the child is at its breakpoint before. */
+static bool
+walk(pid_t pid, uint64_t base, uint64_t stubs, int count, int *status)
+{
+	struct user_regs_struct regs;
+
+	for (;;) {
+		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0 || !trapped(pid, status) || at_breakpoint(pid) ||
+		    ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
+			return false;
+		if (regs.rip - base >= BOX_SIZE && regs.rip - stubs >= PAGE &&
+		    regs.rip - (uint64_t) arch_entry_begin >= (uint64_t) (arch_entry_end - arch_entry_begin) &&
+		    regs.rip - (uint64_t) arch_blocking_text >= BLOCKING_BYTES)
+			continue;
+		if (count-- == 0)
+			return true;
+	}
+}
+
+static void
+interrupts_may_come_at_every_instruction(void **state)
+{
+	struct user_regs_struct regs;
+	int status = 0, sent = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(stepped_child());
+	if (!trapped(pid, &status)) {
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 100);
+		print_message("skipped: ptrace(2) is forbidden here\n");
+		return;
+	}
+	assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &regs), 0);
+	while (walk(pid, regs.rax, regs.rcx, sent, &status)) {
+		sent++;
+		/* To the breakpoint after this call, and the one before the next. */
+		if (ptrace(PTRACE_CONT, pid, NULL, (void *) (uintptr_t) SIGUSR1) < 0 || !trapped(pid, &status) ||
+		    ptrace(PTRACE_CONT, pid, NULL, NULL) < 0 || !trapped(pid, &status))
+			break;
+	}
+	if (WIFSTOPPED(status)) {
+		ptrace(PTRACE_POKEDATA, pid, (void *) regs.rdx, (void *) 1);
+		while (ptrace(PTRACE_CONT, pid, NULL, NULL) == 0 && trapped(pid, &status))
+			continue;
+	}
+	if (!WIFEXITED(status))
+		kill(pid, SIGKILL);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_true(sent > 300);
+}
+
 /* ---- CPU time ---- */
 
 static void
@@ -847,6 +1007,7 @@ main(void)
 		cmocka_unit_test(a_system_call_that_sleeps_is_interrupted_from_a_handler_on_top),
 		cmocka_unit_test(the_same_signal_from_others_reaches_who_had_it_before),
 		cmocka_unit_test(all_threads_in_a_box_end_and_those_elsewhere_go_on),
+		cmocka_unit_test(interrupts_may_come_at_every_instruction),
 		cmocka_unit_test(cpu_time_is_limited_and_counted),
 	};
 
