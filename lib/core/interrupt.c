@@ -338,8 +338,8 @@ lfi_ctx_deadline_at(struct LFIContext *ctx, uint64_t when_ns)
 	if (when_ns && watchdog_start() < 0)
 		return -1;
 	/* In this order for the watchdog, which reads deadline, serial, deadline. */
-	atomic_store(&interrupt->deadline, 0);
-	atomic_store(&interrupt->deadline_serial, atomic_load(&interrupt->serial));
+	atomic_store_explicit(&interrupt->deadline, 0, memory_order_release);
+	atomic_store_explicit(&interrupt->deadline_serial, atomic_load(&interrupt->serial), memory_order_release);
 	atomic_store(&interrupt->deadline, when_ns);
 	if (atomic_load(&ctx->attention))
 		forget_expired(ctx);

@@ -654,6 +654,33 @@ a_system_call_that_sleeps_is_interrupted(void **state)
 	drop(&f);
 }
 
+/* The signal has come and gone when the system call is made. */
+static void
+interrupted_then_sleeping(struct LFIContext *ctx)
+{
+	lfi_box_interrupt(lfi_ctx_box(ctx));
+	sleeping(ctx);
+}
+
+static void
+a_system_call_that_would_sleep_is_not_made_when_interrupted(void **state)
+{
+	struct Fixture f = loaded();
+	lfiptr call = LOAD_IN(f.box, in_syscall, in_call_then_jump);
+
+	lfi_sys_handler(f.engine, interrupted_then_sleeping);
+	assert_int_equal(pipe(sleep_pipe), 0);
+	assert_int_equal(write(sleep_pipe[1], "x", 1), 1);
+	ends_with(&f, call, 0, 0, 0, LFI_ERR_INTERRUPTED);
+	assert_int_equal(slept, -EINTR);
+	/* The byte is still there. */
+	lfi_sys_handler(f.engine, sleeping);
+	assert_int_equal(invoke_raw(f.box, &f.ctx, call, 0, 0, 0), 1);
+	close(sleep_pipe[0]);
+	close(sleep_pipe[1]);
+	drop(&f);
+}
+
 static void
 on_usr1_interrupt(int sig)
 {
@@ -1004,6 +1031,7 @@ main(void)
 		cmocka_unit_test(what_nests_above_ends_and_what_lies_below_goes_on),
 		cmocka_unit_test(what_is_entered_from_an_interrupted_entry_ends_at_once),
 		cmocka_unit_test(a_system_call_that_sleeps_is_interrupted),
+		cmocka_unit_test(a_system_call_that_would_sleep_is_not_made_when_interrupted),
 		cmocka_unit_test(a_system_call_that_sleeps_is_interrupted_from_a_handler_on_top),
 		cmocka_unit_test(the_same_signal_from_others_reaches_who_had_it_before),
 		cmocka_unit_test(all_threads_in_a_box_end_and_those_elsewhere_go_on),
