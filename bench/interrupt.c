@@ -73,8 +73,8 @@ load(const char *path)
 	box = lfi_proc_box(proc);
 	ctx = lfi_thread_ctx(thread);
 	block = lfi_proc_sym(proc, "block");
-	flag_address = lfi_box_mapany(
-	    box, 4096, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
+	flag_address =
+	    lfi_box_mapany(box, 4096, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
 	flag = lfi_box_ptr(box, flag_address, sizeof *flag);
 	if (!block || !flag)
 		die("block");

@@ -261,7 +261,7 @@ LFI_API void lfi_ctx_set_tp(struct LFIContext *ctx, lfiptr tp);
  * Run from `entry` (rounded down to a bundle) until a handler calls lfi_ctx_exit.
  *
  * @return the code given to lfi_ctx_exit, with lfi_errno() LFI_OK; or -1: LFI_ERR_FAULT, LFI_ERR_BUSY (entered
- * already), LFI_ERR_RANGE
+ * already), LFI_ERR_RANGE, LFI_ERR_INTERRUPTED, LFI_ERR_DEADLINE, LFI_ERR_LIMIT
  */
 LFI_API int lfi_ctx_run(struct LFIContext *ctx, lfiptr entry);
 

@@ -462,7 +462,6 @@ ctx_unknown_call(struct LFIContext *ctx)
 int
 ctx_gate_wait(struct LFIContext *ctx)
 {
-	atomic_store(&ctx->state, STATE_HOST);
 	if (atomic_load(&ctx->attention)) {
 		uint32_t end = interrupt_pending(ctx);
 

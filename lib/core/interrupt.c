@@ -13,10 +13,10 @@
  *   I2  The thread leaves from the signal handler only when the state is STATE_SANDBOX and pc is in the box, in the
  *       stub page or in what entry.S says may be left so (its I6): no host code, be it a signal handler on top of
  *       sandboxed code, is left in the middle.
- *   I3  A thread gets the signal only while it is in an entry: the sender holds the box's interrupt lock, and an entry that
- *       sees attention takes that lock before it ends. That it sees it, or the sender sees that the entry is over,
- *       is the barrier's doing.
- *   I4  The lock is held with all signals blocked and nothing waits under it, so signal handlers may take it.
+ *   I3  A thread gets the signal only while it is in an entry: the sender holds the box's interrupt lock, and an entry
+ * that sees attention takes that lock before it ends. That it sees it, or the sender sees that the entry is over, is
+ * the barrier's doing. I4  The lock is held with all signals blocked and nothing waits under it, so signal handlers may
+ * take it.
  */
 #include "interrupt.h"
 
@@ -72,8 +72,8 @@ ask(struct LFIContext *ctx, uint64_t serial, uint32_t end)
 }
 
 /*
- * After ask and the barrier: I3. False when the signal cannot be sent now. One is enough: more of them, sent faster than
- * they are handled, would keep the thread from anything else.
+ * After ask and the barrier: I3. False when the signal cannot be sent now. One is enough: more of them, sent faster
+ * than they are handled, would keep the thread from anything else.
  */
 static bool
 tell(struct LFIContext *ctx, uint64_t serial)

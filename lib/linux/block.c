@@ -9,8 +9,8 @@
  * process's `ended` word; futex waits are announced in `waiting_on`, and who
  * ends the process wakes that word until nobody announces it any more.
  *
- * Each call that may sleep is a ctx_blocking: an interrupt of the entry ends it with -EINTR, and the core ends the entry
- * when the system call returns.
+ * Each call that may sleep is a ctx_blocking: an interrupt of the entry ends it with -EINTR, and the core ends the
+ * entry when the system call returns.
  */
 #include "block.h"
 
@@ -36,8 +36,7 @@ static int
 wait_futex(struct LFILinuxThread *thread, uint32_t *word, int operation, uint32_t value,
     const struct timespec *deadline, uint32_t bits)
 {
-	return (int) ctx_blocking(
-	    thread->ctx, SYS_futex, (long) word, operation, value, (long) deadline, 0, bits);
+	return (int) ctx_blocking(thread->ctx, SYS_futex, (long) word, operation, value, (long) deadline, 0, bits);
 }
 
 int

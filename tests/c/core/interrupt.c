@@ -23,7 +23,7 @@
 #define SHORT_NS ((uint64_t) 2 * 1000000)
 
 /* Sandboxed functions; they end where the next begins. */
-extern const uint8_t in_loop[], in_syscall[], in_call_then_jump[], in_seven[], in_x87[], in_end[];
+extern const uint8_t in_loop[], in_syscall[], in_call_then_jump[], in_seven[], in_spin[], in_x87[], in_end[];
 __asm__(".pushsection .text\n"
 	".bundle_align_mode 5\n"
 	".balign 32\n"
@@ -65,6 +65,11 @@ __asm__(".pushsection .text\n"
 	"in_seven:\n"
 	"	movl $7, %eax\n"
 	"	sandboxed_return\n"
+	/* void (void): loops for ever */
+	"in_spin:\n"
+	"1:	incq %rax\n"
+	"	jmp 1b\n"
+	"	.balign 32\n"
 	/* never run: the box's code uses x87 */
 	"in_x87:\n"
 	"	fldz\n"
@@ -130,7 +135,7 @@ invoke_raw(struct LFIBox *box, struct LFIContext **ctx, lfiptr fn, uint64_t a, u
 static void
 ends_with(struct Fixture *f, lfiptr fn, uint64_t a, uint64_t b, uint64_t c, int expected)
 {
-	lfiptr seven = LOAD_IN(f->box, in_seven, in_x87);
+	lfiptr seven = LOAD_IN(f->box, in_seven, in_spin);
 	lfiptr sp = lfi_ctx_regs(f->ctx)->rsp;
 
 	assert_int_equal(invoke_raw(f->box, &f->ctx, fn, a, b, c), 0);
@@ -294,7 +299,7 @@ static void
 deadlines_are_moved_and_taken_back(void **state)
 {
 	struct Fixture f = loaded();
-	lfiptr seven = LOAD_IN(f.box, in_seven, in_x87), loop = LOAD_IN(f.box, in_loop, in_syscall);
+	lfiptr seven = LOAD_IN(f.box, in_seven, in_spin), loop = LOAD_IN(f.box, in_loop, in_syscall);
 
 	/* Taken back before it passes, and after. */
 	assert_done(lfi_ctx_deadline(f.ctx, SHORT_NS));
@@ -331,7 +336,7 @@ static void
 a_deadline_is_for_one_call(void **state)
 {
 	struct Fixture f = loaded();
-	lfiptr seven = LOAD_IN(f.box, in_seven, in_x87), loop = LOAD_IN(f.box, in_loop, in_syscall);
+	lfiptr seven = LOAD_IN(f.box, in_seven, in_spin), loop = LOAD_IN(f.box, in_loop, in_syscall);
 	_Atomic int *flag = box_flag(&f);
 	struct Interrupter i;
 
@@ -355,7 +360,7 @@ static void
 a_deadline_that_calls_share_hits_the_one_that_is_pending(void **state)
 {
 	struct Fixture f = loaded();
-	lfiptr seven = LOAD_IN(f.box, in_seven, in_x87);
+	lfiptr seven = LOAD_IN(f.box, in_seven, in_spin);
 	int done = 0;
 
 	for (int round = 0; round < 200; round++) {
@@ -413,7 +418,7 @@ static void
 a_token_hits_its_call_and_no_later_one(void **state)
 {
 	struct Fixture f = loaded();
-	lfiptr seven = LOAD_IN(f.box, in_seven, in_x87);
+	lfiptr seven = LOAD_IN(f.box, in_seven, in_spin);
 	struct Racer r = {.ctx = f.ctx};
 	int done = 0, ended = 0;
 
@@ -450,7 +455,7 @@ static void
 a_token_waits_for_its_call(void **state)
 {
 	struct Fixture f = loaded();
-	lfiptr seven = LOAD_IN(f.box, in_seven, in_x87);
+	lfiptr seven = LOAD_IN(f.box, in_seven, in_spin);
 	uint64_t token = lfi_ctx_token(f.ctx);
 
 	assert_true(token != 0);
@@ -507,7 +512,7 @@ static void
 an_interrupt_in_a_host_function_ends_its_call(void **state)
 {
 	struct Fixture f = loaded();
-	lfiptr p = LOAD_IN(f.box, in_call_then_jump, in_seven), seven = LOAD_IN(f.box, in_seven, in_x87);
+	lfiptr p = LOAD_IN(f.box, in_call_then_jump, in_seven), seven = LOAD_IN(f.box, in_seven, in_spin);
 	void *cb = lfi_box_register_cb(f.box, (void *) interrupts_itself);
 
 	calling = &f;
@@ -531,7 +536,7 @@ static void
 outer_entries_end_with_the_inner_one(void **state)
 {
 	struct Fixture f = loaded();
-	lfiptr p = LOAD_IN(f.box, in_call_then_jump, in_seven), seven = LOAD_IN(f.box, in_seven, in_x87);
+	lfiptr p = LOAD_IN(f.box, in_call_then_jump, in_seven), seven = LOAD_IN(f.box, in_seven, in_spin);
 	void *cb = lfi_box_register_cb(f.box, (void *) calls_inner);
 	struct Interrupter i;
 
@@ -550,7 +555,7 @@ outer_entries_end_with_the_inner_one(void **state)
 static void
 nest(struct Fixture *f, struct Fixture *g, struct Fixture *interrupted, int expected_inner, int expected)
 {
-	lfiptr p = LOAD_IN(f->box, in_call_then_jump, in_seven), seven = LOAD_IN(f->box, in_seven, in_x87);
+	lfiptr p = LOAD_IN(f->box, in_call_then_jump, in_seven), seven = LOAD_IN(f->box, in_seven, in_spin);
 	void *cb = lfi_box_register_cb(f->box, (void *) calls_inner);
 	struct Interrupter i;
 	int result;
@@ -591,7 +596,7 @@ static void
 what_is_entered_from_an_interrupted_entry_ends_at_once(void **state)
 {
 	struct Fixture f = loaded(), g = fixture_of(f.engine);
-	lfiptr p = LOAD_IN(f.box, in_call_then_jump, in_seven), seven = LOAD_IN(f.box, in_seven, in_x87);
+	lfiptr p = LOAD_IN(f.box, in_call_then_jump, in_seven), seven = LOAD_IN(f.box, in_seven, in_spin);
 	void *cb = lfi_box_register_cb(f.box, (void *) interrupts_below_and_calls);
 
 	calling = &f;
@@ -869,32 +874,36 @@ eleven(void)
 
 /*
  * Makes calls with a callback and a system call in them, a trap before and after each. They all do or are interrupted,
- * and those in between, which nobody interrupts, do. Ends when the tracer stores in `stop`.
+ * and those in between, which nobody interrupts, do. When `looping`, they would never do. Ends when the tracer stores in
+ * `stop`.
  */
 static volatile long stop;
-static int interrupted, completed;
+static int interrupted, completed, kicks;
 
 static int
-stepped_child(void)
+stepped_child(bool looping)
 {
 	struct sigaction action = {.sa_handler = on_step, .sa_flags = SA_ONSTACK | SA_RESTART};
-	lfiptr first, then, seven;
+	lfiptr first, then, loop, seven;
 	void *cb;
 	int result, wrong = 0;
 
 	stepped = loaded();
 	first = LOAD_IN(stepped.box, in_call_then_jump, in_seven);
 	then = LOAD_IN(stepped.box, in_syscall, in_call_then_jump);
-	seven = LOAD_IN(stepped.box, in_seven, in_x87);
+	loop = LOAD_IN(stepped.box, in_spin, in_x87);
+	seven = LOAD_IN(stepped.box, in_seven, in_spin);
 	lfi_sys_handler(stepped.engine, polling);
 	cb = lfi_box_register_cb(stepped.box, (void *) eleven);
 	wrong += pipe(sleep_pipe) != 0;
 	wrong += invoke_raw(stepped.box, &stepped.ctx, first, (uint64_t) cb, then, 0) != 42;
+	if (looping)
+		then = loop;
 	sigaction(SIGUSR1, &action, NULL);
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
 		return 100;
 	for (;;) {
-		__asm__ volatile("int3" : : "a"(stepped.box->base), "c"(stepped.engine->stubs.code), "d"(&stop));
+		__asm__ volatile("int3" : : "a"(stepped.box->base), "c"(stepped.engine->stubs.code), "d"(&stop), "b"(looping ? loop : 0));
 		if (stop)
 			break;
 		result = invoke_raw(stepped.box, &stepped.ctx, first, (uint64_t) cb, then, 0);
@@ -912,7 +921,7 @@ stepped_child(void)
 			drain();
 	}
 	/* What is interrupted on its way in or within is not done. */
-	return wrong + (interrupted < 100);
+	return wrong + (interrupted < 100) + (looping && completed);
 }
 
 static bool
@@ -930,15 +939,15 @@ at_breakpoint(pid_t pid)
 	return ptrace(PTRACE_GETSIGINFO, pid, NULL, &info) == 0 && info.si_code == SI_KERNEL;
 }
 
-/* Steps over `count` instructions at the border. False when the child is at its breakpoint before. */
+/* Steps over `count` instructions at the border. False when the child is at its breakpoint, or in `loop`, before. */
 static bool
-walk(pid_t pid, uint64_t base, uint64_t stubs, int count, int *status)
+walk(pid_t pid, uint64_t base, uint64_t stubs, uint64_t loop, int count, int *status)
 {
 	struct user_regs_struct regs;
 
 	for (;;) {
 		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0 || !trapped(pid, status) || at_breakpoint(pid) ||
-		    ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
+		    ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0 || (loop && regs.rip - loop < PAGE))
 			return false;
 		if (regs.rip - base >= BOX_SIZE && regs.rip - stubs >= PAGE &&
 		    regs.rip - (uint64_t) arch_entry_begin >= (uint64_t) (arch_entry_end - arch_entry_begin) &&
@@ -949,15 +958,39 @@ walk(pid_t pid, uint64_t base, uint64_t stubs, int count, int *status)
 	}
 }
 
+/* To the next breakpoint, with this signal and those that follow from it. */
+static bool
+resume(pid_t pid, int sig, int *status)
+{
+	do {
+		if (ptrace(PTRACE_CONT, pid, NULL, (void *) (uintptr_t) sig) < 0)
+			return false;
+		if (trapped(pid, status))
+			return true;
+		sig = WIFSTOPPED(*status) ? WSTOPSIG(*status) : 0;
+	} while (sig >= SIGRTMIN && ++kicks);
+	return false;
+}
+
+/* To the breakpoint after this call, and the one before the next. */
+static bool
+interrupt_here(pid_t pid, int *status)
+{
+	return resume(pid, SIGUSR1, status) && resume(pid, 0, status);
+}
+
 static void
-interrupts_may_come_at_every_instruction(void **state)
+interrupt_everywhere(bool looping, int at_least)
 {
 	struct user_regs_struct regs;
 	int status = 0, sent = 0;
 	pid_t pid = fork();
 
-	if (pid == 0)
-		_exit(stepped_child());
+	kicks = 0;
+	if (pid == 0) {
+		thread_self.ready = false; /* the thread has another number now */
+		_exit(stepped_child(looping));
+	}
 	if (!trapped(pid, &status)) {
 		assert_true(WIFEXITED(status));
 		assert_int_equal(WEXITSTATUS(status), 100);
@@ -965,23 +998,35 @@ interrupts_may_come_at_every_instruction(void **state)
 		return;
 	}
 	assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &regs), 0);
-	while (walk(pid, regs.rax, regs.rcx, sent, &status)) {
+	while (walk(pid, regs.rax, regs.rcx, regs.rbx, sent, &status)) {
 		sent++;
-		/* To the breakpoint after this call, and the one before the next. */
-		if (ptrace(PTRACE_CONT, pid, NULL, (void *) (uintptr_t) SIGUSR1) < 0 || !trapped(pid, &status) ||
-		    ptrace(PTRACE_CONT, pid, NULL, NULL) < 0 || !trapped(pid, &status))
+		if (!interrupt_here(pid, &status))
 			break;
 	}
+	if (looping && WIFSTOPPED(status))
+		interrupt_here(pid, &status);
 	if (WIFSTOPPED(status)) {
 		ptrace(PTRACE_POKEDATA, pid, (void *) regs.rdx, (void *) 1);
-		while (ptrace(PTRACE_CONT, pid, NULL, NULL) == 0 && trapped(pid, &status))
+		while (resume(pid, 0, &status))
 			continue;
 	}
 	if (!WIFEXITED(status))
 		kill(pid, SIGKILL);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
-	assert_true(sent > 300);
+	assert_true(sent > at_least && kicks >= sent);
+}
+
+static void
+interrupts_may_come_at_every_instruction(void **state)
+{
+	interrupt_everywhere(false, 300);
+}
+
+static void
+interrupts_are_not_lost_at_any_instruction(void **state)
+{
+	interrupt_everywhere(true, 150);
 }
 
 /* ---- CPU time ---- */
@@ -990,7 +1035,7 @@ static void
 cpu_time_is_limited_and_counted(void **state)
 {
 	struct Fixture f = loaded();
-	lfiptr loop = LOAD_IN(f.box, in_loop, in_syscall), seven = LOAD_IN(f.box, in_seven, in_x87);
+	lfiptr loop = LOAD_IN(f.box, in_loop, in_syscall), seven = LOAD_IN(f.box, in_seven, in_spin);
 	const uint64_t limit = 20 * 1000000;
 
 	assert_int_equal(box_cpu_used(f.box), 0);
@@ -1036,6 +1081,7 @@ main(void)
 		cmocka_unit_test(the_same_signal_from_others_reaches_who_had_it_before),
 		cmocka_unit_test(all_threads_in_a_box_end_and_those_elsewhere_go_on),
 		cmocka_unit_test(interrupts_may_come_at_every_instruction),
+		cmocka_unit_test(interrupts_are_not_lost_at_any_instruction),
 		cmocka_unit_test(cpu_time_is_limited_and_counted),
 	};
 

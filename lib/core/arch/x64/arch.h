@@ -75,8 +75,7 @@ bool arch_crossing(const struct ArchStubs *stubs, uint64_t pc);
  * A system call of the host: its result, or -errno; -EINTR, with nothing done, when *attention is not 0 or when
  * arch_blocking_stop says so before the call has its result. block.S.
  */
-int64_t arch_blocking(
-    _Atomic uint8_t *attention, long number, long a, long b, long c, long d, long e, long f);
+int64_t arch_blocking(_Atomic uint8_t *attention, long number, long a, long b, long c, long d, long e, long f);
 
 /* In a signal handler: whether the thread was in arch_blocking, which then returns -EINTR or the result that it has. */
 bool arch_blocking_stop(ucontext_t *uc);
