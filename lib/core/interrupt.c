@@ -82,9 +82,11 @@ tell(struct LFIContext *ctx, uint64_t serial)
 		atomic_store(&ctx->attention, pending(ctx) != 0);
 		return true;
 	}
-	if (!ctx->interrupt.told && atomic_load(&ctx->depth) > 0)
-		ctx->interrupt.told = os_kick(atomic_load(&ctx->interrupt.tid));
-	return ctx->interrupt.told || atomic_load(&ctx->depth) == 0;
+	/* An entry that begins now sees the attention. */
+	if (ctx->interrupt.told || atomic_load(&ctx->depth) == 0)
+		return true;
+	ctx->interrupt.told = os_kick(atomic_load(&ctx->interrupt.tid));
+	return ctx->interrupt.told;
 }
 
 static void
