@@ -239,6 +239,7 @@ ctx_after_fork(struct LFIContext *ctx)
 	atomic_store(&ctx->state, STATE_OUT);
 	ctx->frame = NULL;
 	ctx->ending = false;
+	interrupt_after_fork(ctx, entered);
 }
 
 bool

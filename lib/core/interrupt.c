@@ -219,6 +219,18 @@ interrupt_left(struct LFIContext *ctx)
 	os_kick_unblock();
 }
 
+void
+interrupt_after_fork(struct LFIContext *ctx, bool entered)
+{
+	struct Interrupt *interrupt = &ctx->interrupt;
+
+	if (entered)
+		atomic_store(&interrupt->serial, atomic_load(&interrupt->serial) + 1);
+	withdraw(ctx);
+	atomic_store(&interrupt->running, false);
+	atomic_store(&interrupt->sleeping, false);
+}
+
 bool
 interrupt_arrived(ucontext_t *uc)
 {

@@ -58,6 +58,9 @@ bool interrupt_box(struct LFIBox *box, uint32_t end);
 void interrupt_entered(struct LFIContext *ctx, struct Frame *frame);
 void interrupt_left(struct LFIContext *ctx);
 
+/* In the child of a fork, of a context that the thread has not entered: what others wanted of it is forgotten. */
+void interrupt_after_fork(struct LFIContext *ctx, bool entered);
+
 /* In the handler of os/kick.c. False: call again when what the signal interrupted has ended. */
 bool interrupt_arrived(ucontext_t *uc);
 

@@ -90,9 +90,8 @@ void watchdog_watch(struct LFIContext *ctx, uint64_t when);
 /* The context is going to be freed. */
 void watchdog_forget(struct LFIContext *ctx);
 
-/* Around a fork. The child has one thread, with a number of its own: the watchdog starts anew when it is needed. */
-void watchdog_before_fork(void);
-void watchdog_after_fork(bool child);
+/* The child has no watchdog until it needs one. */
+void watchdog_fork(enum ForkStep step);
 
 /* An alternate signal stack and unblocked fault signals for the calling thread. 0, or -1 with the error set. */
 int os_thread_ready(void);

@@ -218,19 +218,13 @@ watchdog_stop(void)
 }
 
 void
-watchdog_before_fork(void)
+watchdog_fork(enum ForkStep step)
 {
-	pthread_mutex_lock(&start_lock);
-	pthread_mutex_lock(&lock);
-}
-
-void
-watchdog_after_fork(bool child)
-{
-	pthread_mutex_unlock(&lock);
-	pthread_mutex_unlock(&start_lock);
-	if (!child)
+	fork_lock(&start_lock, step);
+	fork_lock(&lock, step);
+	if (step != FORK_CHILD)
 		return;
+	/* It starts anew when it is needed. The thread that forked has another number. */
 	atomic_store(&runs, false);
 	thread_self.tid = (int) syscall(SYS_gettid);
 	for (struct Frame *frame = thread_self.cur ? thread_self.cur->frame : NULL; frame; frame = frame->below)

@@ -318,12 +318,14 @@ deadlines_are_moved_and_taken_back(void **state)
 	assert_done(lfi_ctx_deadline(f.ctx, SHORT_NS));
 	while (!atomic_load(&f.ctx->attention))
 		sched_yield();
+	nap(3000); /* the watchdog is done with it */
 	assert_done(lfi_ctx_deadline(f.ctx, 0));
 	assert_int_equal(invoke_raw(f.box, &f.ctx, seven, 0, 0, 0), 7);
 	/* Put off after it has passed. */
 	assert_done(lfi_ctx_deadline(f.ctx, SHORT_NS));
 	while (!atomic_load(&f.ctx->attention))
 		sched_yield();
+	nap(3000); /* the watchdog is done with it */
 	assert_done(lfi_ctx_deadline(f.ctx, LONG_NS));
 	assert_int_equal(invoke_raw(f.box, &f.ctx, seven, 0, 0, 0), 7);
 	/* The watchdog sleeps for a later one. */
@@ -1011,10 +1013,8 @@ interrupt_everywhere(bool looping, int at_least)
 	pid_t pid = fork();
 
 	kicks = 0;
-	if (pid == 0) {
-		thread_self.ready = false; /* the thread has another number now */
+	if (pid == 0)
 		_exit(stepped_child(looping));
-	}
 	if (!trapped(pid, &status)) {
 		assert_true(WIFEXITED(status));
 		assert_int_equal(WEXITSTATUS(status), 100);
@@ -1053,6 +1053,40 @@ interrupts_are_not_lost_at_any_instruction(void **state)
 	interrupt_everywhere(true, 150);
 }
 
+/* ---- fork(2) ---- */
+
+static void
+a_child_has_deadlines_and_interrupts_of_its_own(void **state)
+{
+	struct Fixture f = loaded();
+	lfiptr loop = LOAD_IN(f.box, in_loop, in_syscall), seven = LOAD_IN(f.box, in_seven, in_spin);
+	struct Interrupter i;
+	int status;
+	pid_t pid;
+
+	/* The watchdog is there, and waits for something. */
+	assert_done(lfi_ctx_deadline(f.ctx, LONG_NS));
+	pid = fork();
+	assert_true(pid >= 0);
+	for (int round = 0; round < 3; round++) {
+		assert_done(lfi_ctx_deadline(f.ctx, SHORT_NS));
+		assert_int_equal(invoke_raw(f.box, &f.ctx, loop, f.buffer, 0, 0), 0);
+		assert_error(LFI_ERR_DEADLINE);
+		interrupter_start(&i, &f, box_flag(&f));
+		assert_int_equal(invoke_raw(f.box, &f.ctx, loop, f.buffer, 0, 0), 0);
+		assert_error(LFI_ERR_INTERRUPTED);
+		interrupter_join(&i);
+		assert_int_equal(invoke_raw(f.box, &f.ctx, seven, 0, 0, 0), 7);
+	}
+	if (pid == 0) {
+		drop(&f);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	drop(&f);
+}
+
 /* ---- CPU time ---- */
 
 static void
@@ -1061,6 +1095,7 @@ cpu_time_is_limited_and_counted(void **state)
 	struct Fixture f = loaded();
 	lfiptr loop = LOAD_IN(f.box, in_loop, in_syscall), seven = LOAD_IN(f.box, in_seven, in_spin);
 	const uint64_t limit = 20 * 1000000;
+	struct LFIContext *ctx;
 
 	assert_int_equal(box_cpu_used(f.box), 0);
 	assert_done(box_cpu_limit(f.box, limit));
@@ -1070,7 +1105,11 @@ cpu_time_is_limited_and_counted(void **state)
 	assert_error(LFI_ERR_LIMIT);
 	assert_non_null(strstr(lfi_errmsg(), "20000000"));
 	assert_true(box_cpu_used(f.box) >= limit);
-	/* There is none left. */
+	/* There is none left, for a context that is made now either. */
+	ctx = lfi_ctx_new(f.box, NULL);
+	lfi_ctx_regs(ctx)->sp = map(f.box, STACK_BYTES) + STACK_BYTES;
+	assert_int_equal(invoke_raw(f.box, &ctx, seven, 0, 0, 0), 0);
+	assert_error(LFI_ERR_LIMIT);
 	assert_int_equal(invoke_raw(f.box, &f.ctx, seven, 0, 0, 0), 0);
 	assert_error(LFI_ERR_LIMIT);
 	assert_done(box_cpu_limit(f.box, UINT64_MAX));
@@ -1112,6 +1151,7 @@ main(void)
 		cmocka_unit_test(all_threads_in_a_box_end_and_those_elsewhere_go_on),
 		cmocka_unit_test(SIGNALS_COME ? interrupts_may_come_at_every_instruction : needs_signals),
 		cmocka_unit_test(SIGNALS_COME ? interrupts_are_not_lost_at_any_instruction : needs_signals),
+		cmocka_unit_test(SIGNALS_COME ? a_child_has_deadlines_and_interrupts_of_its_own : needs_signals),
 		cmocka_unit_test(cpu_time_is_limited_and_counted),
 	};
 
