@@ -6,40 +6,44 @@
 #include <lfi/lfi.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 /* As env and timeout have them. */
-enum { EXIT_OWN = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
+enum { EXIT_TIMEOUT = 124, EXIT_OWN = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
 
-static const char usage_text[] = "usage: lfi-run [options] [--] PROGRAM [ARGUMENT...]\n"
-				 "\n"
-				 "Runs PROGRAM, made by lfi-cc, in a sandbox. Its code is verified first. It\n"
-				 "sees no files, no environment and no network of this machine but what the\n"
-				 "options give it; standard input, output and error are inherited.\n"
-				 "\n"
-				 "  --dir BOX=HOST[:ro]   the program sees directory HOST as BOX (read-only with :ro)\n"
-				 "  --wd DIR              its working directory, as it sees it (default /)\n"
-				 "  --env NAME=VALUE      an environment variable\n"
-				 "  --inherit-env         all of lfi-run's environment\n"
-				 "  --sandbox=POLICY      what it was built for: full (default), stores, jumps\n"
-				 "  --cfi=BUNDLE          bundle32 (default), bundle16\n"
-				 "  --single-thread       it may use single-thread returns; it cannot make threads\n"
-				 "  --no-verify           unsafe: run code that was not verified\n"
-				 "  --exit-unknown        end it at a system call that is not known\n"
-				 "  --perf                write /tmp/perf-PID.map for perf\n"
-				 "  --verbose             log system calls to standard error\n"
-				 "  --help, --version\n"
-				 "\n"
-				 "Options end at PROGRAM: what follows is the program's.\n"
-				 "\n"
-				 "Exit status: the program's; 128 + N when signal N or a fault ended it; 125 when\n"
-				 "lfi-run failed (bad options, no sandbox); 126 when PROGRAM cannot be run (not a\n"
-				 "program for us, does not verify); 127 when there is no PROGRAM.\n";
+static const char usage_text[] =
+    "usage: lfi-run [options] [--] PROGRAM [ARGUMENT...]\n"
+    "\n"
+    "Runs PROGRAM, made by lfi-cc, in a sandbox. Its code is verified first. It\n"
+    "sees no files, no environment and no network of this machine but what the\n"
+    "options give it; standard input, output and error are inherited.\n"
+    "\n"
+    "  --dir BOX=HOST[:ro]   the program sees directory HOST as BOX (read-only with :ro)\n"
+    "  --wd DIR              its working directory, as it sees it (default /)\n"
+    "  --env NAME=VALUE      an environment variable\n"
+    "  --inherit-env         all of lfi-run's environment\n"
+    "  --sandbox=POLICY      what it was built for: full (default), stores, jumps\n"
+    "  --cfi=BUNDLE          bundle32 (default), bundle16\n"
+    "  --single-thread       it may use single-thread returns; it cannot make threads\n"
+    "  --timeout SECONDS     end it then, with exit status 124; fractions are fine\n"
+    "  --no-verify           unsafe: run code that was not verified\n"
+    "  --exit-unknown        end it at a system call that is not known\n"
+    "  --perf                write /tmp/perf-PID.map for perf\n"
+    "  --verbose             log system calls to standard error\n"
+    "  --help, --version\n"
+    "\n"
+    "Options end at PROGRAM: what follows is the program's.\n"
+    "\n"
+    "Exit status: the program's; 128 + N when signal N or a fault ended it; 124 when\n"
+    "its time was over; 125 when lfi-run failed (bad options, no sandbox); 126 when\n"
+    "PROGRAM cannot be run (not a program for us, does not verify); 127 when there is no PROGRAM.\n";
 
 /* A growing list of strings, NULL-terminated. */
 struct List {
@@ -52,6 +56,7 @@ struct Options {
 	struct LFILinuxOptions linux_;
 	struct List dirs;
 	struct List env;
+	double timeout; /* seconds; 0: none */
 };
 
 static void fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
@@ -117,6 +122,16 @@ add_env(struct Options *options, const char *value)
 	append(&options->env, value);
 }
 
+static void
+set_timeout(struct Options *options, const char *value)
+{
+	char *end;
+
+	options->timeout = strtod(value, &end);
+	if (end == value || *end || !(options->timeout > 0 && options->timeout < 1e9))
+		fail(EXIT_OWN, "--timeout %s: seconds, more than 0 and less than 1e9", value);
+}
+
 /* Options without a value. False for others. */
 static bool
 take_flag(struct Options *options, const char *name)
@@ -154,6 +169,8 @@ take_value(struct Options *options, const char *name, const char *value)
 		options->linux_.wd = value;
 	else if (strcmp(name, "--env") == 0)
 		add_env(options, value);
+	else if (strcmp(name, "--timeout") == 0)
+		set_timeout(options, value);
 	else if (strcmp(name, "--sandbox") == 0)
 		set_sandbox(options, value);
 	else
@@ -164,7 +181,7 @@ take_value(struct Options *options, const char *name, const char *value)
 static const char *
 value_option(const char *arg)
 {
-	static const char *const names[] = {"--dir", "--wd", "--env", "--sandbox", "--cfi"};
+	static const char *const names[] = {"--dir", "--wd", "--env", "--timeout", "--sandbox", "--cfi"};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		size_t length = strlen(names[i]);
@@ -264,6 +281,43 @@ fail_engine(void)
 	fail(EXIT_OWN, "%s", lfi_errmsg());
 }
 
+static struct LFIBox *timed_box;
+static volatile sig_atomic_t timed_out;
+
+static void
+on_alarm(int sig)
+{
+	int err = errno;
+
+	(void) sig;
+	timed_out = 1;
+	lfi_box_interrupt(timed_box);
+	errno = err;
+}
+
+/* All threads of the program end then. Again and again, for those that begin just then. */
+static void
+start_timer(struct LFIBox *box, double seconds)
+{
+	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_RESTART};
+	struct itimerval timer = {{0, 10000}, {(time_t) seconds, 0}};
+
+	timer.it_value.tv_usec = (suseconds_t) ((seconds - (double) timer.it_value.tv_sec) * 1e6);
+	if (timer.it_value.tv_sec == 0 && timer.it_value.tv_usec == 0)
+		timer.it_value.tv_usec = 1;
+	timed_box = box;
+	if (sigaction(SIGALRM, &action, NULL) < 0 || setitimer(ITIMER_REAL, &timer, NULL) < 0)
+		fail(EXIT_OWN, "cannot set a timer: %s", strerror(errno));
+}
+
+static void
+stop_timer(void)
+{
+	const struct itimerval none = {{0, 0}, {0, 0}};
+
+	setitimer(ITIMER_REAL, &none, NULL);
+}
+
 /* The status that lfi-run exits with. */
 static int
 run(struct LFILinuxProc *proc, const char *program, int argc, char **argv, const struct Options *options)
@@ -281,8 +335,15 @@ run(struct LFILinuxProc *proc, const char *program, int argc, char **argv, const
 	thread = lfi_thread_new(proc, argc, (const char **) argv, options->env.items);
 	if (!thread)
 		fail(EXIT_CANNOT_RUN, "%s: %s", program, lfi_errmsg());
+	if (options->timeout > 0)
+		start_timer(lfi_proc_box(proc), options->timeout);
 	status = lfi_thread_run(thread);
-	if (status < 0) {
+	if (options->timeout > 0)
+		stop_timer();
+	if (status < 0 && timed_out && lfi_errno() == LFI_ERR_INTERRUPTED) {
+		fprintf(stderr, "lfi-run: %s: ended after %g seconds (--timeout)\n", program, options->timeout);
+		status = EXIT_TIMEOUT;
+	} else if (status < 0) {
 		fprintf(stderr, "lfi-run: %s: %s\n", program, lfi_errmsg());
 		status = fault_status(proc);
 	}

@@ -58,7 +58,7 @@ enum LFIErrorCode {
 	LFI_ERR_ELF,         /**< a file that is no program for us */
 	LFI_ERR_BUSY,        /**< a context that is entered already, or code with a context inside */
 	LFI_ERR_FAULT,       /**< sandboxed code trapped */
-	LFI_ERR_INTERRUPTED, /**< stopped by lfi_box_interrupt */
+	LFI_ERR_INTERRUPTED, /**< stopped by lfi_box_interrupt or lfi_ctx_interrupt */
 	LFI_ERR_DEADLINE,    /**< stopped by its deadline */
 	LFI_ERR_LIMIT,       /**< a limit of the box */
 	LFI_ERR_NOTFOUND,    /**< no such symbol */
@@ -264,12 +264,54 @@ LFI_API void lfi_ctx_set_tp(struct LFIContext *ctx, lfiptr tp);
  * Run from `entry` (rounded down to a bundle) until a handler calls lfi_ctx_exit.
  *
  * @return the code given to lfi_ctx_exit, with lfi_errno() LFI_OK; or -1: LFI_ERR_FAULT, LFI_ERR_BUSY (entered
- * already), LFI_ERR_RANGE
+ * already), LFI_ERR_RANGE, LFI_ERR_INTERRUPTED, LFI_ERR_DEADLINE, LFI_ERR_LIMIT
  */
 LFI_API int lfi_ctx_run(struct LFIContext *ctx, lfiptr entry);
 
 /** In a handler: make the lfi_ctx_run that is running return `code`, once the handler has returned. */
 LFI_API void lfi_ctx_exit(struct LFIContext *ctx, int code);
+
+/* ---- Interruption ---- */
+
+/*
+ * An entry is a call of lfi_ctx_run, lfi_call, LFI_INVOKE or the like, from the outside: what it makes sandboxed code
+ * call, and what that calls, belongs to it. See docs/interruption.md. An entry that is interrupted ends as soon as it
+ * executes sandboxed code or sleeps in a system call of it; entries into other boxes that a host function which it
+ * called has made end with it. Host code is not cut short.
+ */
+
+/**
+ * End all entries that are pending in the box right now, with LFI_ERR_INTERRUPTED. Later ones are not affected.
+ * From any thread, and from a signal handler.
+ *
+ * @return 0, also when there is none; -1: LFI_ERR_INVALID, LFI_ERR_OS (the kernel cannot take another signal now)
+ */
+LFI_API int lfi_box_interrupt(struct LFIBox *box);
+
+/** The number of the context's pending entry or, when there is none, of the next one. Never 0. */
+LFI_API uint64_t lfi_ctx_token(struct LFIContext *ctx);
+
+/**
+ * End the entry with this number, and no other, with LFI_ERR_INTERRUPTED: now, or when it begins. From any thread, and
+ * from a signal handler; the context must exist.
+ *
+ * @return 0, or -1: LFI_ERR_NOTFOUND (it is over), LFI_ERR_INVALID, LFI_ERR_OS as lfi_box_interrupt
+ */
+LFI_API int lfi_ctx_interrupt(struct LFIContext *ctx, uint64_t token);
+
+/**
+ * End the entry that lfi_ctx_token names with LFI_ERR_DEADLINE `timeout_ns` nanoseconds from now, unless it is over by
+ * then; 0: not any more. Replaces what was set before. By the thread that uses the context.
+ *
+ * @return 0, or -1: LFI_ERR_INVALID, LFI_ERR_OS (no thread to keep deadlines)
+ */
+LFI_API int lfi_ctx_deadline(struct LFIContext *ctx, uint64_t timeout_ns);
+
+/** Likewise at `when_ns` of CLOCK_MONOTONIC. A time that has passed ends the entry when it begins. */
+LFI_API int lfi_ctx_deadline_at(struct LFIContext *ctx, uint64_t when_ns);
+
+/** In a host function or handler that sandboxed code called: whether the entry is to end once it has returned. */
+LFI_API bool lfi_ctx_interrupted(struct LFIContext *ctx);
 
 /* ---- Faults ---- */
 
@@ -334,10 +376,10 @@ union LFIValue {
  * Call a sandboxed function with a signature and values known at run time.
  *
  * @param sig  return type, then the parameters in parentheses, one letter each:
- *             v void (return only) · b B 8 · h H 16 · i I 32 · l L 64 bits, signed and unsigned · ? bool · p pointer (an
- *             lfiptr) · f float · d double · D long double, by `p`, a pointer to the host's · {…} a struct made of
- *             these, by value, passed by `p`, up to 64 KiB; in it {…} nests and [4i] is an array. . or ... begins
- *             variable arguments. "i(ii)" is int (int, int), "i(p...id)" is printf of an int and a double.
+ *             v void (return only) · b B 8 · h H 16 · i I 32 · l L 64 bits, signed and unsigned · ? bool · p pointer
+ * (an lfiptr) · f float · d double · D long double, by `p`, a pointer to the host's · {…} a struct made of these, by
+ * value, passed by `p`, up to 64 KiB; in it {…} nests and [4i] is an array. . or ... begins variable arguments. "i(ii)"
+ * is int (int, int), "i(p...id)" is printf of an int and a double.
  * @param args one per parameter; NULL when there are none
  * @param ret  may be NULL; for a struct or a long double, ret->p is where it is stored
  * @return 0, or -1: LFI_ERR_SIGNATURE, LFI_ERR_FAULT, LFI_ERR_BUSY, LFI_ERR_RANGE, LFI_ERR_INVALID (no
@@ -389,14 +431,14 @@ LFI_API void lfi_box_unregister_cb(struct LFIBox *box, void *fn);
 
 /**
  * A host function with a signature. `args` are copies, one per parameter as in lfi_call (structs and long doubles by
- * `p`), hostile, and valid during the call; a struct or long double result is written to `ret->p`, which leads to zeroed
- * space, any other to `*ret`.
+ * `p`), hostile, and valid during the call; a struct or long double result is written to `ret->p`, which leads to
+ * zeroed space, any other to `*ret`.
  */
 typedef void (*LFIHostFn)(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret);
 
 /**
- * Let sandboxed code call `fn`, as a function of the type `sig` (see lfi_call; at most 64 parameters, 1024 bytes of them
- * in memory). The sandbox gets the result and nothing else of the host's. It may call functions of this and other
+ * Let sandboxed code call `fn`, as a function of the type `sig` (see lfi_call; at most 64 parameters, 1024 bytes of
+ * them in memory). The sandbox gets the result and nothing else of the host's. It may call functions of this and other
  * sandboxes, and lfi_ctx_exit. A call with a stack that cannot be read ends the run with LFI_ERR_FAULT.
  *
  * @param user passed on

@@ -180,6 +180,8 @@ box_after_fork(struct LFIBox *box)
 		atomic_store(&box->runner, 0);
 		box->runner_depth = 0;
 	}
+	/* Who held it for a moment is not there; what it guards is as good as it was at any time. */
+	atomic_store(&box->interrupt.lock, 0);
 	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)
 		ctx_after_fork(ctx);
 }

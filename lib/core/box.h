@@ -15,6 +15,7 @@
 #include "checked.h"
 #include "core.h"
 #include "fork.h"
+#include "interrupt.h"
 #include "pages.h"
 
 /* Constants of scheme section 1, in bytes. */
@@ -88,6 +89,7 @@ struct LFIBox {
 	_Atomic uintptr_t runner;    /* single-thread engines: the thread whose context executes, else 0 */
 	uint32_t runner_depth;       /* entries of that thread; written by it */
 	struct LFIBox *next, **link; /* engine->boxes */
+	struct BoxInterrupt interrupt;
 };
 
 struct LFIContext {
@@ -104,7 +106,8 @@ struct LFIContext {
 	_Atomic uint64_t return_l; /* L of the return stub; ~0 when there is none */
 	uint32_t mxcsr;            /* the sandbox's, during a runtime call */
 	uint16_t fcw;
-	bool ending; /* lfi_ctx_exit was called */
+	bool ending;               /* lfi_ctx_exit was called */
+	_Atomic uint8_t attention; /* not 0: look at `interrupt` before sandboxed code goes on */
 	struct LFIRegs regs;
 	uint8_t ymmh[16][16]; /* upper halves, during a runtime call */
 	uint8_t zmm[32][64];  /* all of AVX-512, during a runtime call */
@@ -118,6 +121,7 @@ struct LFIContext {
 	_Atomic uint32_t state; /* STATE_*: written by the thread that entered, read by box_gate_close */
 	/* L of the runtime call or callback that each depth is in; replaced by a longer one under the lock */
 	_Atomic(_Atomic uint64_t *) inside;
+	struct Interrupt interrupt;
 	uint32_t inside_size;
 	_Atomic uint64_t inside_first[INSIDE_FIRST];
 	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
@@ -136,6 +140,7 @@ struct Thread {
 	uint64_t gs_left;       /* the gs base that entry.S last left in place of none */
 	bool ready;             /* os_thread_ready has run */
 	bool stack_asked;       /* the next three are set */
+	int tid;                /* the kernel's number, when ready */
 	uint64_t stack_floor;   /* entries start above this; see STACK_LEFT */
 	uint64_t stack_span;    /* from there to the end of the stack; 0 when it is not known */
 	uint64_t stack_low;
@@ -241,7 +246,7 @@ int frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const
 /* Called by entry.S. A result that is not 0 ends the frame. */
 int ctx_syscall(struct LFIContext *ctx);
 int ctx_unknown_call(struct LFIContext *ctx);
-void ctx_gate_wait(struct LFIContext *ctx);
+int ctx_gate_wait(struct LFIContext *ctx);
 int ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx);
 int ctx_invoke(struct Frame *frame, uint64_t *stack);
 void ctx_invoke_ended(struct Frame *frame);

@@ -36,6 +36,22 @@ size_t copy_guarded(void *dst, const void *src, size_t size);
  */
 ssize_t strnlen_guarded(const char *s, size_t max);
 
+/*
+ * A system call of the host in which the thread, which has entered the context, may sleep: its result, or -errno.
+ * -EINTR at once when the entry is interrupted, and soon when it becomes so: look at ctx_interrupted.
+ */
+int64_t ctx_blocking(struct LFIContext *ctx, long number, long a, long b, long c, long d, long e, long f);
+
+/* Whether the pending entry is to end, as soon as it would go on with sandboxed code. */
+bool ctx_interrupted(struct LFIContext *ctx);
+
+/* Count the box's CPU time from the next entries on, and end what runs when `ns` are used up; UINT64_MAX: just count.
+ */
+int box_cpu_limit(struct LFIBox *box, uint64_t ns);
+
+/* ns so far, 0 when it is not counted. What runs now is included. */
+uint64_t box_cpu_used(struct LFIBox *box);
+
 /* A maximal run of pages that were mapped alike. */
 struct BoxMapping {
 	lfiptr addr;

@@ -42,6 +42,7 @@ struct LFIContext *
 lfi_ctx_new(struct LFIBox *box, void *user)
 {
 	struct LFIContext *ctx;
+	sigset_t signals;
 	uint64_t page;
 
 	if (!box) {
@@ -61,11 +62,15 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	pthread_mutex_lock(&box->lock);
 	page = atomic_load(&box->callback_page);
 	atomic_init(&ctx->return_l, page ? page + CALLBACK_RESUME : UINT64_MAX);
+	interrupt_lock(box, &signals);
+	atomic_init(&ctx->interrupt.serial, 1);
+	atomic_init(&ctx->interrupt.metered, atomic_load(&box->interrupt.metered));
 	ctx->next = box->contexts;
 	ctx->link = &box->contexts;
 	if (ctx->next)
 		ctx->next->link = &ctx->next;
 	box->contexts = ctx;
+	interrupt_unlock(box, &signals);
 	pthread_mutex_unlock(&box->lock);
 	return ctx;
 }
@@ -73,16 +78,21 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 void
 lfi_ctx_free(struct LFIContext *ctx)
 {
+	sigset_t signals;
+
 	if (!ctx)
 		return;
 	if (atomic_load(&ctx->depth)) {
 		error_set(LFI_ERR_BUSY, "the context is entered: it cannot be freed");
 		return;
 	}
+	watchdog_forget(ctx);
 	pthread_mutex_lock(&ctx->box->lock);
+	interrupt_lock(ctx->box, &signals);
 	*ctx->link = ctx->next;
 	if (ctx->next)
 		ctx->next->link = ctx->link;
+	interrupt_unlock(ctx->box, &signals);
 	pthread_mutex_unlock(&ctx->box->lock);
 	if (atomic_load(&ctx->inside) != ctx->inside_first)
 		free(atomic_load(&ctx->inside));
@@ -233,6 +243,7 @@ ctx_after_fork(struct LFIContext *ctx)
 	atomic_store(&ctx->state, STATE_OUT);
 	ctx->frame = NULL;
 	ctx->ending = false;
+	interrupt_after_fork(ctx, entered);
 }
 
 bool
@@ -369,12 +380,33 @@ frame_push(struct LFIContext *ctx, struct Frame *frame)
 	frame->ctx = ctx;
 	frame->end = END_NONE;
 	frame->prev = ctx->frame;
-	frame->prev_thread = thread_self.cur;
+	frame->below = thread_self.cur ? thread_self.cur->frame : NULL;
+	/* A signal handler of interrupt.c sees this order, and who sees the depth sees the thread. */
+	atomic_store_explicit(&ctx->interrupt.tid, thread_self.tid, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
 	ctx->frame = frame;
 	thread_self.cur = ctx;
 	atomic_store_explicit(&ctx->state, STATE_HOST, memory_order_relaxed);
-	atomic_store_explicit(&ctx->depth, depth + 1, memory_order_relaxed);
+	atomic_store_explicit(&ctx->depth, depth + 1, memory_order_release);
+	if (frame->below || atomic_load_explicit(&ctx->interrupt.metered, memory_order_relaxed))
+		interrupt_entered(ctx, frame);
 	return 0;
+}
+
+/*
+ * The depth is 0: the next entry has the next number. Then the attention: who set it sees the number, or we see it
+ * (interrupt.c, I3).
+ */
+static inline void
+entry_over(struct LFIContext *ctx)
+{
+	uint64_t serial = atomic_load_explicit(&ctx->interrupt.serial, memory_order_relaxed);
+
+	atomic_store_explicit(&ctx->interrupt.serial, serial + 1, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&ctx->attention, memory_order_relaxed) ||
+	    atomic_load_explicit(&ctx->interrupt.metered, memory_order_relaxed))
+		interrupt_left(ctx);
 }
 
 void
@@ -389,9 +421,11 @@ frame_pop(struct LFIContext *ctx, struct Frame *frame)
 		ctx->ending = false;
 	thread_self.foreign -= frame->foreign;
 	ctx->frame = frame->prev;
-	thread_self.cur = frame->prev_thread;
+	thread_self.cur = frame->below ? frame->below->ctx : NULL;
 	atomic_store_explicit(&ctx->state, depth ? STATE_HOST : STATE_OUT, memory_order_relaxed);
 	atomic_store_explicit(&ctx->depth, depth, memory_order_relaxed);
+	if (depth == 0)
+		entry_over(ctx);
 	box_runner_give(ctx->box);
 	disown(ctx);
 }
@@ -404,6 +438,8 @@ frame_error(struct LFIContext *ctx, const struct Frame *frame)
 	if (frame->end == END_EXIT)
 		return error_set(
 		    LFI_ERR_INTERRUPTED, "the call was ended by lfi_ctx_exit with code %d", ctx->exit_code);
+	if (frame->end != END_FAULT)
+		return interrupt_error(ctx, frame->end);
 	if (fault->signal == SIGSYS)
 		return error_set(LFI_ERR_FAULT, "sandboxed code made a call at %#llx that nothing serves",
 		    (unsigned long long) fault->pc);
@@ -493,13 +529,21 @@ ctx_unknown_call(struct LFIContext *ctx)
 	return unserved(ctx);
 }
 
-void
+int
 ctx_gate_wait(struct LFIContext *ctx)
 {
-	atomic_store(&ctx->state, STATE_HOST);
+	if (atomic_load(&ctx->attention)) {
+		uint32_t end = interrupt_pending(ctx);
+
+		if (end) {
+			ctx->frame->end = end;
+			return 1;
+		}
+	}
 	/* Who closed the gate holds the lock. */
 	pthread_mutex_lock(&ctx->box->lock);
 	pthread_mutex_unlock(&ctx->box->lock);
+	return 0;
 }
 
 /* ---- Faults ---- */

@@ -3,11 +3,14 @@
  * Sleeping, and waking who sleeps; see block.h. Trusted.
  *
  * A thread that is alone in its process cannot be ended by another one, so it
- * sleeps in the plain host call at no extra cost. Otherwise: descriptors are
+ * sleeps in the host call at no extra cost. Otherwise: descriptors are
  * polled together with the process's end event, and what is then read or
  * written does not block even when another thread was faster; sleeps are waits on the
  * process's `ended` word; futex waits are announced in `waiting_on`, and who
  * ends the process wakes that word until nobody announces it any more.
+ *
+ * Each call that may sleep is a ctx_blocking: an interrupt of the entry ends it with -EINTR, and the core ends the
+ * entry when the system call returns.
  */
 #include "block.h"
 
@@ -17,18 +20,30 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core.h"
 #include "guest.h"
+#include "sys.h"
+
+enum { SIGSET_BYTES = 8 };
+
+static bool
+is_over(struct LFILinuxThread *thread)
+{
+	return proc_has_ended(thread->proc) || ctx_interrupted(thread->ctx);
+}
 
 static int
-host_futex(uint32_t *word, int operation, uint32_t value, const struct timespec *deadline, uint32_t bits)
+wait_futex(struct LFILinuxThread *thread, uint32_t *word, int operation, uint32_t value,
+    const struct timespec *deadline, uint32_t bits)
 {
-	return (int) host_result(syscall(SYS_futex, word, operation, value, deadline, NULL, bits));
+	return (int) ctx_blocking(thread->ctx, SYS_futex, (long) word, operation, value, (long) deadline, 0, bits);
 }
 
 int
 block_poll(struct LFILinuxThread *thread, struct pollfd *fds, nfds_t count, const struct timespec *timeout)
 {
 	struct LFILinuxProc *proc = thread->proc;
+	struct timespec left; /* the kernel stores the time left */
 	nfds_t all = count;
 	int ready;
 
@@ -36,7 +51,10 @@ block_poll(struct LFILinuxThread *thread, struct pollfd *fds, nfds_t count, cons
 		fds[count] = (struct pollfd){.fd = proc->end_event, .events = POLLIN};
 		all++;
 	}
-	ready = (int) host_result(ppoll(fds, all, timeout, NULL));
+	if (timeout)
+		left = *timeout;
+	ready = (int) ctx_blocking(
+	    thread->ctx, SYS_ppoll, (long) fds, (long) all, (long) (timeout ? &left : NULL), 0, SIGSET_BYTES, 0);
 	if (proc_has_ended(proc))
 		return -EINTR;
 	return ready;
@@ -47,15 +65,16 @@ block_poll(struct LFILinuxThread *thread, struct pollfd *fds, nfds_t count, cons
  * other, and only when poll has just said that there is something: another of its threads cannot take it meanwhile.
  */
 static int64_t
-transfer_in_turn(struct LFILinuxProc *proc, struct File *file, short events, TransferFn transfer,
+transfer_in_turn(struct LFILinuxThread *thread, struct File *file, short events, TransferFn transfer,
     const struct iovec *vector, int count)
 {
+	struct LFILinuxProc *proc = thread->proc;
 	struct pollfd fd = {.fd = file->host, .events = events};
 	int64_t result = -EAGAIN;
 
 	pthread_mutex_lock(&proc->stdio_turn);
 	if (poll(&fd, 1, 0) > 0)
-		result = transfer(file->host, vector, count);
+		result = transfer(thread, file->host, vector, count);
 	pthread_mutex_unlock(&proc->stdio_turn);
 	return result;
 }
@@ -73,8 +92,8 @@ attempt(struct LFILinuxThread *thread, struct File *file, short events, Transfer
     int count)
 {
 	if (block_is_cut(thread, file))
-		return transfer_in_turn(thread->proc, file, events, transfer, vector, count);
-	return transfer(file->host, vector, count);
+		return transfer_in_turn(thread, file, events, transfer, vector, count);
+	return transfer(thread, file->host, vector, count);
 }
 
 int64_t
@@ -86,12 +105,12 @@ block_transfer(struct LFILinuxThread *thread, struct File *file, short events, T
 
 	for (;;) {
 		result = attempt(thread, file, events, transfer, vector, count);
-		if (result == -EINTR && !proc_has_ended(thread->proc))
+		if (result == -EINTR && !is_over(thread))
 			continue;
 		if (result != -EAGAIN || atomic_load(&file->flags) & O_NONBLOCK)
 			return result;
 		fds[0] = (struct pollfd){.fd = file->host, .events = events};
-		if (block_poll(thread, fds, 1, NULL) < 0 && proc_has_ended(thread->proc))
+		if (block_poll(thread, fds, 1, NULL) < 0 && is_over(thread))
 			return -EINTR;
 	}
 }
@@ -104,11 +123,11 @@ block_sleep(struct LFILinuxThread *thread, clockid_t clock, const struct timespe
 	int result;
 
 	do
-		result = host_futex(word, operation, PROC_ALIVE, deadline, FUTEX_BITSET_MATCH_ANY);
-	while (result == -EINTR || (result == 0 && !proc_has_ended(thread->proc)));
+		result = wait_futex(thread, word, operation, PROC_ALIVE, deadline, FUTEX_BITSET_MATCH_ANY);
+	while ((result == -EINTR || result == 0) && !is_over(thread));
 	if (result == -ETIMEDOUT)
 		return 0;
-	return proc_has_ended(thread->proc) ? -EINTR : result;
+	return is_over(thread) ? -EINTR : result;
 }
 
 int
@@ -119,7 +138,7 @@ block_futex(struct LFILinuxThread *thread, uint32_t *word, int operation, uint32
 
 	atomic_store(&thread->waiting_on, word);
 	if (!proc_has_ended(thread->proc))
-		result = host_futex(word, operation, value, deadline, bits);
+		result = wait_futex(thread, word, operation, value, deadline, bits);
 	atomic_store(&thread->waiting_on, NULL);
 	return result;
 }
@@ -134,7 +153,7 @@ wake_futexes(struct LFILinuxProc *proc)
 	for (struct LFILinuxThread *thread = proc->threads; thread; thread = thread->next) {
 		word = atomic_load(&thread->waiting_on);
 		if (word)
-			host_futex(word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, 0);
+			futex_wake(word, INT_MAX);
 		found |= word != NULL;
 	}
 	return found;
@@ -149,7 +168,7 @@ block_wake_all(struct LFILinuxProc *proc)
 
 	if (!atomic_load(&proc->threaded))
 		return;
-	host_futex((uint32_t *) &proc->ended, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, 0);
+	futex_wake((uint32_t *) &proc->ended, INT_MAX);
 	while (write(proc->end_event, &one, sizeof one) < 0 && errno == EINTR)
 		continue;
 	do {

@@ -5,9 +5,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "core.h"
 #include "sys.h"
 
 void
@@ -42,13 +44,13 @@ file_size_limited(void)
 
 /* Writing where nobody reads raises SIGPIPE, which would end the host. */
 static int64_t
-write_quietly(int host, const struct iovec *vector, int count)
+write_quietly(struct LFILinuxThread *thread, int host, const struct iovec *vector, int count)
 {
 	struct Quiet quiet;
 	int64_t result;
 
 	quiet_begin(&quiet, SIGPIPE);
-	result = host_result(writev(host, vector, count));
+	result = ctx_blocking(thread->ctx, SYS_writev, host, (long) vector, count, 0, 0, 0);
 	quiet_end(&quiet, result == -EPIPE);
 	return result;
 }
@@ -64,9 +66,9 @@ vector_size(const struct iovec *vector, int count)
 }
 
 static int64_t
-read_once(int host, const struct iovec *vector, int count)
+read_once(struct LFILinuxThread *thread, int host, const struct iovec *vector, int count)
 {
-	return host_result(readv(host, vector, count));
+	return ctx_blocking(thread->ctx, SYS_readv, host, (long) vector, count, 0, 0, 0);
 }
 
 int64_t

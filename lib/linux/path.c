@@ -26,6 +26,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core.h"
 #include "error.h"
 #include "guest.h"
 
@@ -44,14 +45,19 @@ static int
 host_openat2(int dir, const char *path, uint64_t flags, mode_t mode, uint64_t resolve)
 {
 	struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
+	struct LFIContext *ctx = lfi_cur_ctx();
 	int fd;
 
 	for (int i = 0; i < RESOLVE_ATTEMPTS; i++) {
-		fd = (int) syscall(SYS_openat2, dir, path, &how, sizeof how);
-		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+		/* A FIFO waits for its other end. */
+		if (ctx)
+			fd = (int) ctx_blocking(ctx, SYS_openat2, dir, (long) path, (long) &how, sizeof how, 0, 0);
+		else
+			fd = (int) host_result(syscall(SYS_openat2, dir, path, &how, sizeof how));
+		if (fd != -EAGAIN && fd != -EINTR)
 			break;
 	}
-	return fd >= 0 ? fd : -errno;
+	return fd;
 }
 
 /* I3 */

@@ -35,7 +35,7 @@ const struct SysCall *abi_syscall(uint64_t number);
 
 enum { PAGE_BYTES = 4096 };
 
-/* A host call, again when a signal of the host interrupted it; its result or -errno. */
+/* A host call that does not sleep for long, again when a signal of the host interrupted it; its result or -errno. */
 #define RETRY(thread, call)                                                        \
 	__extension__({                                                            \
 		int64_t retry_result;                                              \

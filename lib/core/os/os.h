@@ -6,6 +6,8 @@
 #ifndef CORE_OS_H
 #define CORE_OS_H
 
+#include <lfi/lfi_core.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -62,6 +64,37 @@ size_t os_pagesize(void);
 int os_signals_take(void);
 void os_signals_give(void);
 void os_signals_fork(enum ForkStep step);
+
+/* Let the handler that was there before have a signal; for handlers. */
+void os_signal_pass_on(struct sigaction *previous, int sig, siginfo_t *info, void *uc);
+
+/*
+ * The signal that makes a thread look at the requests of interrupt.c: kick.c. Its handler goes with those for faults.
+ * os_kick: from signal handlers too, with signals blocked. False when too many signals wait in the kernel already.
+ */
+int os_kick_install(void);
+void os_kick_uninstall(void);
+bool os_kick(int tid);
+void os_kick_unblock(void);
+
+/* CLOCK_MONOTONIC, ns */
+uint64_t os_now(void);
+
+/*
+ * The thread that keeps deadlines and CPU limits: watchdog.c. Started by the first that needs it, ended with the last
+ * engine. 0, or -1 with the error set.
+ */
+int watchdog_start(void);
+void watchdog_stop(void);
+
+/* Look at the context at `when` (os_now); the watchdog has been started. */
+void watchdog_watch(struct LFIContext *ctx, uint64_t when);
+
+/* The context is going to be freed. */
+void watchdog_forget(struct LFIContext *ctx);
+
+/* The child has no watchdog until it needs one. */
+void watchdog_fork(enum ForkStep step);
 
 /* An alternate signal stack and unblocked fault signals for the calling thread. 0, or -1 with the error set. */
 int os_thread_ready(void);

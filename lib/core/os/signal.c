@@ -50,16 +50,12 @@ default_action(int sig, siginfo_t *info)
 		syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), sig, info);
 }
 
-static void
-pass_on(int sig, siginfo_t *info, void *uc)
+void
+os_signal_pass_on(struct sigaction *prev, int sig, siginfo_t *info, void *uc)
 {
-	struct sigaction *prev = NULL, old;
+	struct sigaction old = *prev;
 	sigset_t mask, before;
 
-	for (size_t i = 0; i < NFAULTS; i++)
-		if (fault_signals[i] == sig)
-			prev = &previous[i];
-	old = *prev;
 	if (old.sa_handler == SIG_IGN && info->si_code <= 0)
 		return;
 	/* The kernel does not ignore a fault either. */
@@ -81,6 +77,14 @@ pass_on(int sig, siginfo_t *info, void *uc)
 	else
 		old.sa_handler(sig);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void
+pass_on(int sig, siginfo_t *info, void *uc)
+{
+	for (size_t i = 0; i < NFAULTS; i++)
+		if (fault_signals[i] == sig)
+			os_signal_pass_on(&previous[i], sig, info, uc);
 }
 
 /* ---- What is ours ---- */
@@ -123,7 +127,7 @@ on_fault(int sig, siginfo_t *info, void *context)
 		ctx->fault.pc = pc;
 		arch_fault_regs(uc, &ctx->fault.regs);
 		ctx->faulted = true;
-		arch_fault_leave(uc, ctx);
+		arch_fault_leave(uc, ctx, END_FAULT);
 	} else {
 		pass_on(sig, info, uc);
 	}
@@ -176,7 +180,10 @@ install(void)
 			return error_set_os(LFI_ERR_OS, errno, "cannot handle signal %d", fault_signals[i]);
 		}
 	}
-	return 0;
+	if (os_kick_install() == 0)
+		return 0;
+	uninstall(NFAULTS);
+	return -1;
 }
 
 int
@@ -197,8 +204,11 @@ void
 os_signals_give(void)
 {
 	pthread_mutex_lock(&lock);
-	if (--users == 0)
+	if (--users == 0) {
+		watchdog_stop();
+		os_kick_uninstall();
 		uninstall(NFAULTS);
+	}
 	pthread_mutex_unlock(&lock);
 }
 
@@ -269,6 +279,8 @@ os_thread_ready(void)
 	for (size_t i = 0; i < NFAULTS; i++)
 		sigaddset(&faults, fault_signals[i]);
 	pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
+	os_kick_unblock();
+	thread_self.tid = (int) syscall(SYS_gettid);
 	thread_self.ready = true;
 	return 0;
 }

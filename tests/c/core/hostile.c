@@ -199,13 +199,14 @@ a_context_does_not_show_where_the_heap_is(void **state)
 
 /* ---- A signal at every instruction of the way in and out ---- */
 
+extern const char arch_entry_begin[], border_end[] __asm__("copy_guarded");
 extern const char arch_trampoline_text[] __asm__("arch_trampoline"), arch_trampoline_taken[];
 
 /* Before arch_trampoline_taken, a handler that calls changes lfi_invoke_info under the call. */
 static bool
 in_entry(uint64_t pc)
 {
-	return pc - (uint64_t) arch_entry_begin < (uint64_t) (arch_entry_end - arch_entry_begin) &&
+	return pc - (uint64_t) arch_entry_begin < (uint64_t) (border_end - arch_entry_begin) &&
 	    pc - (uint64_t) arch_trampoline_text >= (uint64_t) (arch_trampoline_taken - arch_trampoline_text);
 }
 

@@ -32,6 +32,7 @@ SAME(CTX_RETURN, LFIContext, return_l);
 SAME(CTX_MXCSR, LFIContext, mxcsr);
 SAME(CTX_FCW, LFIContext, fcw);
 SAME(CTX_ENDING, LFIContext, ending);
+SAME(CTX_ATTENTION, LFIContext, attention);
 SAME(CTX_REGS, LFIContext, regs);
 SAME(CTX_YMMH, LFIContext, ymmh);
 SAME(CTX_ZMM, LFIContext, zmm);
@@ -41,6 +42,9 @@ SAME(CTX_RTCALLS, LFIContext, runtime_calls);
 SAME(CTX_BIASED, LFIContext, biased);
 SAME(CTX_QUICK, LFIContext, quick);
 SAME(CTX_INSIDE, LFIContext, inside);
+SAME(CTX_SERIAL, LFIContext, interrupt.serial);
+SAME(CTX_TID, LFIContext, interrupt.tid);
+SAME(CTX_METERED, LFIContext, interrupt.metered);
 SAME(REGS_RAX, LFIRegs, rax);
 SAME(REGS_RCX, LFIRegs, rcx);
 SAME(REGS_RDX, LFIRegs, rdx);
@@ -95,7 +99,7 @@ SAME(FRAME_RDX, Frame, rdx);
 SAME(FRAME_XMM0, Frame, xmm0);
 SAME(FRAME_XMM1, Frame, xmm1);
 SAME(FRAME_PREV, Frame, prev);
-SAME(FRAME_PREV_THREAD, Frame, prev_thread);
+SAME(FRAME_BELOW, Frame, below);
 SAME(FRAME_SAVED, Frame, saved);
 SAME(FRAME_CTX_RSP, Frame, ctx_rsp);
 SAME(FRAME_X87, Frame, x87);
@@ -103,6 +107,7 @@ SAME(FRAME_FOREIGN, Frame, foreign);
 SAME(THREAD_CUR, Thread, cur);
 SAME(THREAD_GS_LEFT, Thread, gs_left);
 SAME(THREAD_READY, Thread, ready);
+SAME(THREAD_TID, Thread, tid);
 SAME(THREAD_STACK_FLOOR, Thread, stack_floor);
 SAME(THREAD_STACK_SPAN, Thread, stack_span);
 SAME(INFO_BOX, LFIInvokeInfo, box);
@@ -500,12 +505,39 @@ arch_fault_goto(ucontext_t *uc, uint64_t pc)
 }
 
 void
-arch_fault_leave(ucontext_t *uc, struct LFIContext *ctx)
+arch_fault_leave(ucontext_t *uc, struct LFIContext *ctx, uint32_t end)
 {
 	/* Direction, alignment check and trap flag are the sandbox's; the host relies on them being clear. */
 	const greg_t flags = 1 << 10 | 1 << 18 | 1 << 8;
 
+	ctx->frame->end = end;
 	uc->uc_mcontext.gregs[REG_EFL] &= ~flags;
 	uc->uc_mcontext.gregs[REG_R15] = (greg_t) ctx;
 	arch_fault_goto(uc, (uint64_t) arch_leave_fault);
+}
+
+/* ---- Interrupts ---- */
+
+extern const char arch_entry_begin[], arch_entry_end[], arch_fast_begin[], arch_fast_end[];
+extern const char arch_blocking_begin[], arch_blocking_end[], arch_blocking_cancel[];
+
+bool
+arch_crossing(const struct ArchStubs *stubs, uint64_t pc)
+{
+	return (pc >= (uint64_t) arch_entry_begin && pc < (uint64_t) arch_entry_end) ||
+	       (pc >= (uint64_t) arch_fast_begin && pc < (uint64_t) arch_fast_end) ||
+	       pc - (uint64_t) stubs->code < stubs->pagesize;
+}
+
+bool
+arch_blocking_stop(ucontext_t *uc)
+{
+	uint64_t pc = arch_fault_pc(uc);
+
+	if (pc < (uint64_t) arch_blocking_begin || pc > (uint64_t) arch_blocking_end)
+		return false;
+	/* At the end, the call has its result. */
+	if (pc < (uint64_t) arch_blocking_end)
+		arch_fault_goto(uc, (uint64_t) arch_blocking_cancel);
+	return true;
 }

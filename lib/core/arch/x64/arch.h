@@ -39,12 +39,12 @@ struct Frame {
 	uint64_t rax, rdx;             /* results */
 	uint64_t xmm0, xmm1;
 
-	struct Frame *prev;             /* of the context */
-	struct LFIContext *prev_thread; /* what the thread had entered before */
-	struct ArchSaved *saved;        /* of an outer entry that is in a runtime call */
-	uint64_t ctx_rsp;               /* a call's: the context's stack pointer, which runtime calls overwrite */
-	void *x87;                      /* ARCH_FNSAVE_SIZE bytes for the x87 state on return, or NULL */
-	_Alignas(16) bool foreign;      /* counted in thread_self.foreign */
+	struct Frame *prev;        /* of the context */
+	struct Frame *below;       /* of the thread: what it was in before */
+	struct ArchSaved *saved;   /* of an outer entry that is in a runtime call */
+	uint64_t ctx_rsp;          /* a call's: the context's stack pointer, which runtime calls overwrite */
+	void *x87;                 /* ARCH_FNSAVE_SIZE bytes for the x87 state on return, or NULL */
+	_Alignas(16) bool foreign; /* counted in thread_self.foreign */
 };
 
 /* A call of a typed host function: what the sandbox gave, and what it gets. */
@@ -68,6 +68,8 @@ struct ArchSaved {
 	uint64_t mask[8];
 };
 
+struct ArchStubs;
+
 /* Runs the frame's target until it ends; frame->end says how. */
 void arch_enter(struct Frame *frame);
 
@@ -75,14 +77,22 @@ void arch_enter(struct Frame *frame);
 uint64_t arch_fault_pc(const ucontext_t *uc);
 void arch_fault_regs(const ucontext_t *uc, struct LFIRegs *regs);
 
-/* In the fault handler: let the thread go on at `pc`; or out of the sandbox, with END_FAULT. */
+/* In a signal handler: let the thread go on at `pc`; or out of the sandbox, with END_* as the frame's end. */
 void arch_fault_goto(ucontext_t *uc, uint64_t pc);
-void arch_fault_leave(ucontext_t *uc, struct LFIContext *ctx);
+void arch_fault_leave(ucontext_t *uc, struct LFIContext *ctx, uint32_t end);
 extern const char arch_leave_fault[];
 
-/* From the one to the other: the code on the way in and out. While the context's state is STATE_SANDBOX, a thread in
- * it, or in the stub page, may be sent to arch_leave_fault. */
-extern const char arch_entry_begin[], arch_entry_end[];
+/* Whether `pc` is in what leads into sandboxed code or out of it. */
+bool arch_crossing(const struct ArchStubs *stubs, uint64_t pc);
+
+/*
+ * A system call of the host: its result, or -errno; -EINTR, with nothing done, when *attention is not 0 or when
+ * arch_blocking_stop says so before the call has its result. block.S.
+ */
+int64_t arch_blocking(_Atomic uint8_t *attention, long number, long a, long b, long c, long d, long e, long f);
+
+/* In a signal handler: whether the thread was in arch_blocking, which then returns -EINTR or the result that it has. */
+bool arch_blocking_stop(ucontext_t *uc);
 
 /* 0, or -1 when the page cannot be written. */
 int arch_store64(uint64_t *dst, uint64_t value);

@@ -13,15 +13,16 @@
  *       through any other register that it can write, but in the guarded copies, through a masked address.
  *   I5  On the way in, the state is published before the gate is looked at, and the box's code flags are read
  *       after that (box_gate_close relies on it).
- *   I6  While the state is STATE_SANDBOX, ctx->frame has all that arch_leave_fault needs, so that a thread that is
- *       anywhere between arch_entry_begin and arch_entry_end may be sent there.
+ *   I6  While the state is STATE_SANDBOX, pc is in the box, in the stub page, between arch_entry_begin and arch_entry_end,
+ *       or between arch_fast_begin and arch_fast_end, and wherever it is there, arch_leave_fault ends the frame: what it
+ *       needs of the host's is in the frame by then (interrupt.c relies on both). Host code that a signal handler runs
+ *       on top of sandboxed code is in none of them: what such a handler may call lies outside.
  *   I7  gs base is read after the state is published, never remembered: what changed it, a signal handler that
  *       entered another sandbox included, is seen, and after the publication nobody else may enter.
  */
 #include "layout.h"
 
 	.text
-
 	.globl arch_entry_begin
 	.hidden arch_entry_begin
 arch_entry_begin:
@@ -183,14 +184,22 @@ avx512_scrub:
 	.endr
 	ret
 
-/* Publish that %r15 goes in, and wait while its box (%rbx) is closed (I5). Changes what C may change. */
+/*
+ * Publish that %r15 goes in, and wait while its box (%rbx) is closed (I5). Goes to frame_ended when the entry is not
+ * to go on. Changes what C may change.
+ */
 	.macro gate
 777:	movl $STATE_SANDBOX, CTX_STATE(%r15)
 	cmpl $0, BOX_GATE(%rbx)
+	jne 779f
+	cmpb $0, CTX_ATTENTION(%r15)
 	je 778f
+779:	movl $STATE_HOST, CTX_STATE(%r15) /* I6: C follows */
 	movq %r15, %rdi
 	call ctx_gate_wait
-	jmp 777b
+	testl %eax, %eax
+	jz 777b
+	jmp frame_ended
 778:	movl BOX_CODE(%rbx), %r12d
 	.endm
 
@@ -400,6 +409,7 @@ arch_entry_syscall:
 	jmp 8f
 7:	call ctx_unknown_call
 8:
+frame_ended:
 	/* The frame has ended, and the host's state is in place. */
 	movq CTX_FRAME(%r15), %rbp
 	movq FRAME_HOST_SP(%rbp), %rsp
@@ -426,13 +436,12 @@ return_slowly:
 	jmp leave_sandbox
 
 /*
- * The fault handler sends a thread here, with r15 = context and all else unknown.
+ * Signal handlers send a thread here, with r15 = context, how the frame ended in the frame, and all else unknown.
  */
 	.globl arch_leave_fault
 	.hidden arch_leave_fault
 arch_leave_fault:
 	movq CTX_FRAME(%r15), %r10
-	movl $END_FAULT, FRAME_END(%r10)
 
 	/* In: r15 = context, r10 = its frame; the sandbox's state. */
 leave_sandbox:
@@ -653,12 +662,27 @@ callback_ending:
 	jmp leave
 	.cfi_endproc
 	.size arch_enter, . - arch_enter
+	.globl arch_entry_end
+	.hidden arch_entry_end
+arch_entry_end:
 
 /*
  * lfi_trampoline: what LFI_INVOKE mostly is, with all the checks that ctx_invoke, frame_push and frame_call make: a
  * context that is not entered, of the thread that enters it quickly, arguments in registers only. Whenever something is
  * different, invoke_slowly spills the arguments into the frame and lets ctx_invoke do the call, or say why not.
  */
+	.macro trampoline_leave
+	addq $FRAME_SIZE + 8, %rsp
+	.cfi_remember_state
+	.cfi_adjust_cfa_offset -FRAME_SIZE - 8
+	.irp reg, r15,r14,r13,r12,rbx,rbp
+	popq %\reg
+	.cfi_adjust_cfa_offset -8
+	.endr
+	ret
+	.cfi_restore_state
+	.endm
+
 	.type trampoline, @function
 	.globl arch_trampoline
 	.hidden arch_trampoline
@@ -725,17 +749,17 @@ arch_trampoline_taken: /* from here on a signal handler may use lfi_invoke_info 
 	subq THREAD_STACK_FLOOR(%r13), %rax
 	cmpq THREAD_STACK_SPAN(%r13), %rax
 	jae invoke_slowly
-	movq THREAD_CUR(%r13), %rax
-	movq %rax, FRAME_PREV_THREAD(%rbp)
-	testq %rax, %rax
-	jz 1f
-	cmpl $STATE_SANDBOX, CTX_STATE(%rax)
-	je invoke_slowly
-1:	cmpb $0, BOX_SINGLE(%rbx)
+	cmpq $0, THREAD_CUR(%r13)
+	jne invoke_slowly
+	cmpb $0, BOX_SINGLE(%rbx)
+	jne invoke_slowly
+	cmpb $0, CTX_METERED(%r15)
 	jne invoke_slowly
 	cmpq %r13, CTX_BIASED(%r15)
 	jne invoke_slowly
-	cmpq $0, CTX_DEPTH(%r15) /* and CTX_QUICK */
+	cmpl $0, CTX_DEPTH(%r15)
+	jne invoke_slowly
+	cmpl $0, CTX_QUICK(%r15)
 	jne invoke_slowly
 
 	/* frame_call: the target and the stack are in the sandbox, and there is something to return to. */
@@ -763,8 +787,13 @@ arch_trampoline_taken: /* from here on a signal handler may use lfi_invoke_info 
 	subq $CALLBACK_RESUME, %r14
 
 	/* own: the store, then the look. With the depth, so that a signal handler that enters here does not disown. */
+	movl THREAD_TID(%r13), %r12d
+	movl %r12d, CTX_TID(%r15)
 	movabsq $0x100000001, %r12
-	movq %r12, CTX_DEPTH(%r15)
+	movq %r12, CTX_DEPTH(%r15) /* and CTX_QUICK */
+	.globl arch_fast_entered
+	.hidden arch_fast_entered
+arch_fast_entered: /* from here on an interrupt is for this entry */
 	cmpq %r13, CTX_BIASED(%r15)
 	jne fast_disown
 guard_fast:
@@ -777,6 +806,7 @@ guard_fast_end:
 	movl $FRAME_FAST, FRAME_KIND(%rbp)
 	movl $END_NONE, FRAME_END(%rbp)
 	movq $0, FRAME_PREV(%rbp)
+	movq $0, FRAME_BELOW(%rbp)
 	movq $0, FRAME_SAVED(%rbp)
 	movq $0, FRAME_X87(%rbp)
 	movb $0, FRAME_FOREIGN(%rbp)
@@ -785,7 +815,12 @@ guard_fast_end:
 	movq %r15, THREAD_CUR(%r13)
 	gs_prepare
 	movl $STATE_SANDBOX, CTX_STATE(%r15)
+	.globl arch_fast_begin
+	.hidden arch_fast_begin
+arch_fast_begin:
 	cmpl $0, BOX_GATE(%rbx)
+	jne fast_undo
+	cmpb $0, CTX_ATTENTION(%r15)
 	jne fast_undo
 	movl BOX_CODE(%rbx), %r12d
 	gs_in %r13
@@ -877,35 +912,36 @@ fast_cleaned:
 	addq thread_self@gottpoff(%rip), %r9
 	addq error_code@gottpoff(%rip), %r11
 	movq FRAME_CTX_RSP(%rsp), %rcx
-	movq FRAME_PREV_THREAD(%rsp), %rsi
 	cmpq %rcx, CTX_REGS+REGS_RSP(%r15)
 	jne fast_moved /* not stored when equal: the next call would wait for it */
 fast_unmoved:
-	movb $0, CTX_ENDING(%r15)
-	movq $0, CTX_FRAME(%r15)
-	movq %rsi, THREAD_CUR(%r9)
-	movl $STATE_OUT, CTX_STATE(%r15)
-	movq $0, CTX_DEPTH(%r15) /* and CTX_QUICK */
 	movl $0, INFO_ARG_REGS(%r8)
 	movl $0, (%r11)
-fast_leave:
-	addq $FRAME_SIZE + 8, %rsp
-	.cfi_remember_state
-	.cfi_adjust_cfa_offset -FRAME_SIZE - 8
-	popq %r15
-	.cfi_adjust_cfa_offset -8
-	popq %r14
-	.cfi_adjust_cfa_offset -8
-	popq %r13
-	.cfi_adjust_cfa_offset -8
-	popq %r12
-	.cfi_adjust_cfa_offset -8
-	popq %rbx
-	.cfi_adjust_cfa_offset -8
-	popq %rbp
-	.cfi_adjust_cfa_offset -8
-	ret
-	.cfi_restore_state
+	movb $0, CTX_ENDING(%r15)
+	movq $0, CTX_FRAME(%r15)
+	movq $0, THREAD_CUR(%r9)
+	movl $STATE_OUT, CTX_STATE(%r15)
+	/* entry_over: the depth, the number, the look; and only then disown. */
+	movl $0, CTX_DEPTH(%r15)
+	incq CTX_SERIAL(%r15)
+	cmpb $0, CTX_ATTENTION(%r15)
+	jne fast_attention
+fast_told:
+	movl $0, CTX_QUICK(%r15)
+	trampoline_leave
+
+fast_attention:
+	movq %rax, FRAME_RAX(%rsp)
+	movq %rdx, FRAME_RDX(%rsp)
+	movq %xmm0, FRAME_XMM0(%rsp)
+	movq %xmm1, FRAME_XMM1(%rsp)
+	movq %r15, %rdi
+	call interrupt_left
+	movq FRAME_RAX(%rsp), %rax
+	movq FRAME_RDX(%rsp), %rdx
+	movq FRAME_XMM0(%rsp), %xmm0
+	movq FRAME_XMM1(%rsp), %xmm1
+	jmp fast_told
 
 fast_moved:
 	movq %rcx, CTX_REGS+REGS_RSP(%r15)
@@ -920,21 +956,17 @@ fast_clean:
 	movq %r13, %rax
 	jmp fast_cleaned
 
-	/* The frame has ended otherwise. In: the host's stack and state. */
-fast_ended:
-	movq %rsp, %rdi
-	call ctx_invoke_ended
-	jmp invoke_result
-
-	/* The box is closed: ctx_invoke waits. */
+	/* The box is closed, or the entry is to end: ctx_invoke waits, or says so. */
 fast_undo:
 	decq CTX_CALLS(%r15)
-	movq FRAME_PREV_THREAD(%rbp), %rax
 	movl $STATE_OUT, CTX_STATE(%r15)
+	.globl arch_fast_end
+	.hidden arch_fast_end
+arch_fast_end:
 	movq $0, CTX_FRAME(%r15)
-	movq %rax, THREAD_CUR(%r13)
+	movq $0, THREAD_CUR(%r13)
 fast_disown:
-	movq $0, CTX_DEPTH(%r15)
+	movq $0, CTX_DEPTH(%r15) /* and CTX_QUICK */
 
 invoke_slowly:
 	movq %rdi, FRAME_GPR(%rsp)
@@ -957,13 +989,15 @@ invoke_result:
 	movq FRAME_RDX(%rsp), %rdx
 	movq FRAME_XMM0(%rsp), %xmm0
 	movq FRAME_XMM1(%rsp), %xmm1
-	jmp fast_leave
+	trampoline_leave
+
+	/* The frame has ended otherwise. In: the host's stack and state. */
+fast_ended:
+	movq %rsp, %rdi
+	call ctx_invoke_ended
+	jmp invoke_result
 	.cfi_endproc
 	.size trampoline, . - trampoline
-
-	.globl arch_entry_end
-	.hidden arch_entry_end
-arch_entry_end:
 
 /*
  * size_t copy_guarded(void *dst, const void *src, size_t size): what is left when a page faults.

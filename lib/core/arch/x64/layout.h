@@ -20,6 +20,7 @@
 #define CTX_MXCSR 72
 #define CTX_FCW 76
 #define CTX_ENDING 78
+#define CTX_ATTENTION 79
 #define CTX_REGS 80
 #define CTX_YMMH 448
 #define CTX_ZMM 704
@@ -28,6 +29,9 @@
 #define CTX_RTCALLS 2824
 #define CTX_BIASED 2832
 #define CTX_INSIDE 2848
+#define CTX_SERIAL 2856
+#define CTX_TID 2876
+#define CTX_METERED 2936
 
 /* struct LFIRegs */
 #define REGS_RAX 0
@@ -76,7 +80,7 @@
 #define FRAME_XMM0 184
 #define FRAME_XMM1 192
 #define FRAME_PREV 200
-#define FRAME_PREV_THREAD 208
+#define FRAME_BELOW 208
 #define FRAME_SAVED 216
 #define FRAME_CTX_RSP 224
 #define FRAME_X87 232
@@ -92,11 +96,15 @@
 #define END_RETURN 1
 #define END_EXIT 2
 #define END_FAULT 3
+#define END_INTERRUPT 4
+#define END_DEADLINE 5
+#define END_LIMIT 6
 
 /* struct Thread */
 #define THREAD_CUR 0
 #define THREAD_GS_LEFT 8
 #define THREAD_READY 16
+#define THREAD_TID 20
 #define THREAD_STACK_FLOOR 24
 #define THREAD_STACK_SPAN 32
 
