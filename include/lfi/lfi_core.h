@@ -315,13 +315,39 @@ LFI_API bool lfi_ctx_interrupted(struct LFIContext *ctx);
 
 /* ---- Faults ---- */
 
-/** How sandboxed code trapped. */
+/** What a trap was. Stable numbers; new ones are added at the end. */
+enum LFIFaultKind {
+	LFI_FAULT_UNKNOWN = 0, /**< no struct of a library that knows kinds */
+	LFI_FAULT_ACCESS,      /**< an access to a page that is not mapped, or not mapped for it */
+	LFI_FAULT_GUARD,       /**< an access outside what can be mapped: NULL, and beyond either end of the sandbox */
+	LFI_FAULT_STACK,   /**< the stack is full: an access near the stack pointer failed, and nothing can be pushed */
+	LFI_FAULT_EXECUTE, /**< a jump to what is no code */
+	LFI_FAULT_PROTECTION, /**< misaligned vector access, or privileged instruction
+			       */
+	LFI_FAULT_ILLEGAL,    /**< no instruction of this processor, or ud2 */
+	LFI_FAULT_BREAKPOINT, /**< int3 */
+	LFI_FAULT_ARITHMETIC, /**< integer division, or a floating-point exception that is unmasked */
+	LFI_FAULT_BUS,        /**< a page of a file that the file no longer has */
+	LFI_FAULT_UNSERVED,   /**< a call of the runtime that nothing serves */
+};
+
+/** Return addresses that struct LFIFault has room for. */
+#define LFI_BACKTRACE_MAX 32
+
+/**
+ * How sandboxed code trapped. The backtrace follows frame pointers: code that keeps none in rbp ends it early or makes
+ * it wrong. It is what hostile memory says, so good for messages only; each address is in the sandbox.
+ */
 struct LFIFault {
 	int signal; /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP; SIGSYS: a call of the runtime that nothing serves */
 	int code;   /**< si_code */
-	lfiptr address;      /**< of the access, when there was one; else 0 */
-	lfiptr pc;           /**< of the instruction */
-	struct LFIRegs regs; /**< as they were */
+	lfiptr address;                      /**< of the access, when there was one; else 0 */
+	lfiptr pc;                           /**< of the instruction */
+	struct LFIRegs regs;                 /**< as they were */
+	uint32_t kind;                       /**< enum LFIFaultKind */
+	uint32_t depth;                      /**< addresses in backtrace, at least 1 */
+	uint64_t pc_offset;                  /**< of pc, in bytes from the sandbox's base */
+	lfiptr backtrace[LFI_BACKTRACE_MAX]; /**< innermost first: pc, then return addresses */
 };
 
 LFI_API int lfi_ctx_fault_sized(struct LFIContext *ctx, struct LFIFault *out, size_t size);
@@ -332,6 +358,33 @@ lfi_ctx_fault(struct LFIContext *ctx, struct LFIFault *out)
 {
 	return lfi_ctx_fault_sized(ctx, out, sizeof *out);
 }
+
+/** The name of an enum LFIFaultKind, for example "stack overflow"; "unknown" for other numbers. Static. */
+LFI_API const char *lfi_fault_kind_name(int kind);
+
+LFI_API size_t lfi_fault_format_sized(const struct LFIFault *fault, size_t size, char *buf, size_t room);
+
+/**
+ * Describe a fault in lines of text: kind, signal, addresses, registers, backtrace. As snprintf, at most `room` bytes
+ * with the NUL are written (`buf` may be NULL when it is 0), and the length is that of the whole text.
+ *
+ * @return bytes without the NUL, or 0: LFI_ERR_INVALID
+ */
+static inline size_t
+lfi_fault_format(const struct LFIFault *fault, char *buf, size_t room)
+{
+	return lfi_fault_format_sized(fault, sizeof *fault, buf, room);
+}
+
+/**
+ * For hosts whose own handler replaces the library's: ask first whether a signal is a fault of sandboxed code. Call it
+ * on the thread that got the signal, from a handler with SA_SIGINFO and SA_ONSTACK, with what that was given; it is
+ * async-signal-safe and sets no error.
+ *
+ * @return 1: it was, or one of a copy by this library, and `ucontext` now leads out: return from the handler. 0: it is
+ * the host's own, nothing has changed
+ */
+LFI_API int lfi_signal_handle(int sig, void *siginfo, void *ucontext);
 
 /* ---- Calling functions in the sandbox ---- */
 

@@ -92,6 +92,15 @@ struct LFIBox {
 	struct BoxInterrupt interrupt;
 };
 
+/* struct LFIFault, in less room: a context has a page. */
+struct Fault {
+	int signal, code;
+	lfiptr address, pc;
+	struct LFIRegs regs;
+	uint32_t kind, depth;
+	uint32_t trace[LFI_BACKTRACE_MAX]; /* offsets in the box */
+};
+
 struct LFIContext {
 	/* r15 points here. Offsets known to entry.S. */
 	uint64_t reserved;
@@ -128,7 +137,7 @@ struct LFIContext {
 	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0; or OWNER_LOST */
 	int exit_code;
 	bool faulted;
-	struct LFIFault fault;
+	struct Fault fault;
 	void *user;
 	struct LFIContext *next, **link; /* box->contexts */
 };
@@ -239,6 +248,9 @@ void frame_pop(struct LFIContext *ctx, struct Frame *frame);
 
 /* The error of a frame that has not ended as wanted, from frame->end and ctx->fault. Returns -1. */
 int frame_error(struct LFIContext *ctx, const struct Frame *frame);
+
+/* Fill in what the signal handler left out of ctx->fault. The thread has left the sandbox. */
+void fault_complete(struct LFIContext *ctx);
 
 /* Fill a call's stack, return address and entries of the frame. 0, or -1 with the error set. */
 int frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes);

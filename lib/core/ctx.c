@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "error.h"
-#include "options.h"
 #include "os/os.h"
 
 _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")));
@@ -433,13 +432,14 @@ frame_pop(struct LFIContext *ctx, struct Frame *frame)
 int
 frame_error(struct LFIContext *ctx, const struct Frame *frame)
 {
-	const struct LFIFault *fault = &ctx->fault;
+	const struct Fault *fault = &ctx->fault;
 
 	if (frame->end == END_EXIT)
 		return error_set(
 		    LFI_ERR_INTERRUPTED, "the call was ended by lfi_ctx_exit with code %d", ctx->exit_code);
 	if (frame->end != END_FAULT)
 		return interrupt_error(ctx, frame->end);
+	fault_complete(ctx);
 	if (fault->signal == SIGSYS)
 		return error_set(LFI_ERR_FAULT, "sandboxed code made a call at %#llx that nothing serves",
 		    (unsigned long long) fault->pc);
@@ -498,7 +498,7 @@ lfi_ctx_exit(struct LFIContext *ctx, int code)
 static int
 unserved(struct LFIContext *ctx)
 {
-	ctx->fault = (struct LFIFault){.signal = SIGSYS, .pc = ctx->resume, .regs = ctx->regs};
+	ctx->fault = (struct Fault){.signal = SIGSYS, .pc = ctx->resume, .regs = ctx->regs};
 	ctx->faulted = true;
 	ctx->frame->end = END_FAULT;
 	return 1;
@@ -544,16 +544,4 @@ ctx_gate_wait(struct LFIContext *ctx)
 	pthread_mutex_lock(&ctx->box->lock);
 	pthread_mutex_unlock(&ctx->box->lock);
 	return 0;
-}
-
-/* ---- Faults ---- */
-
-int
-lfi_ctx_fault_sized(struct LFIContext *ctx, struct LFIFault *out, size_t size)
-{
-	if (!ctx)
-		return error_null("context");
-	if (!ctx->faulted)
-		return error_set(LFI_ERR_NOTFOUND, "the context has not trapped");
-	return options_give(out, size, &ctx->fault, sizeof ctx->fault);
 }

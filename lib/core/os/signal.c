@@ -109,29 +109,51 @@ faulting_context(int sig, const siginfo_t *info, uint64_t pc)
 	return pc - ctx->box->base < BOX_SIZE ? ctx : NULL;
 }
 
-static void
-on_fault(int sig, siginfo_t *info, void *context)
+/* Whether the fault was ours: then `uc` leads out of it. */
+static bool
+take_fault(int sig, const siginfo_t *info, ucontext_t *uc)
 {
-	ucontext_t *uc = context;
 	uint64_t pc = arch_fault_pc(uc);
 	uint64_t fixup = info->si_code > 0 && (sig == SIGSEGV || sig == SIGBUS) ? arch_guard_fixup(pc) : 0;
 	struct LFIContext *ctx;
-	int err = errno;
 
 	if (fixup) {
 		arch_fault_goto(uc, fixup);
-	} else if ((ctx = faulting_context(sig, info, pc))) {
-		ctx->fault.signal = sig;
-		ctx->fault.code = info->si_code;
-		ctx->fault.address = has_address(sig, info) ? (uint64_t) info->si_addr : 0;
-		ctx->fault.pc = pc;
-		arch_fault_regs(uc, &ctx->fault.regs);
-		ctx->faulted = true;
-		arch_fault_leave(uc, ctx, END_FAULT);
-	} else {
-		pass_on(sig, info, uc);
+		return true;
 	}
+	ctx = faulting_context(sig, info, pc);
+	if (!ctx)
+		return false;
+	ctx->fault.signal = sig;
+	ctx->fault.code = info->si_code;
+	ctx->fault.address = has_address(sig, info) ? (uint64_t) info->si_addr : 0;
+	ctx->fault.pc = pc;
+	arch_fault_regs(uc, &ctx->fault.regs);
+	ctx->faulted = true;
+	arch_fault_leave(uc, ctx, END_FAULT);
+	return true;
+}
+
+static void
+on_fault(int sig, siginfo_t *info, void *context)
+{
+	int err = errno;
+
+	if (!take_fault(sig, info, context))
+		pass_on(sig, info, context);
 	errno = err;
+}
+
+int
+lfi_signal_handle(int sig, void *siginfo, void *ucontext)
+{
+	if (!siginfo || !ucontext)
+		return 0;
+	/* I1: the host may send itself any other signal with any code. */
+	for (size_t i = 0; i < NFAULTS; i++)
+		if (fault_signals[i] == sig)
+			return take_fault(sig, siginfo, ucontext);
+	return 0;
 }
 
 /* ---- Installing ---- */

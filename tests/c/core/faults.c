@@ -21,21 +21,22 @@ struct Kind {
 	int signal;
 	enum { NO_ADDRESS, AT_ARGUMENT, ANY } address;
 	int pc_offset; /* -1: not in the function */
+	enum LFIFaultKind kind;
 };
-#define KIND(code, signal, address, pc) {#code, code, sizeof code, signal, address, pc}
+#define KIND(code, signal, address, pc, kind) {#code, code, sizeof code, signal, address, pc, LFI_FAULT_##kind}
 
 static const struct Kind kinds[] = {
-	KIND(code_load, SIGSEGV, AT_ARGUMENT, 0),
-	KIND(code_store, SIGSEGV, AT_ARGUMENT, 0),
-	KIND(code_ud2, SIGILL, NO_ADDRESS, 0),
-	KIND(code_int3, SIGTRAP, NO_ADDRESS, 1),
-	KIND(code_hlt, SIGSEGV, NO_ADDRESS, 0),
-	KIND(code_divide, SIGFPE, NO_ADDRESS, 8),
-	KIND(code_jump, SIGSEGV, AT_ARGUMENT, -1),
-	KIND(code_sse_exception, SIGFPE, NO_ADDRESS, 18),
-	KIND(code_x87_exception, SIGFPE, NO_ADDRESS, 11),
-	KIND(code_misaligned, SIGSEGV, NO_ADDRESS, 0),
-	KIND(code_overflow, SIGSEGV, ANY, 0),
+	KIND(code_load, SIGSEGV, AT_ARGUMENT, 0, ACCESS),
+	KIND(code_store, SIGSEGV, AT_ARGUMENT, 0, ACCESS),
+	KIND(code_ud2, SIGILL, NO_ADDRESS, 0, ILLEGAL),
+	KIND(code_int3, SIGTRAP, NO_ADDRESS, 1, BREAKPOINT),
+	KIND(code_hlt, SIGSEGV, NO_ADDRESS, 0, PROTECTION),
+	KIND(code_divide, SIGFPE, NO_ADDRESS, 8, ARITHMETIC),
+	KIND(code_jump, SIGSEGV, AT_ARGUMENT, -1, EXECUTE),
+	KIND(code_sse_exception, SIGFPE, NO_ADDRESS, 18, ARITHMETIC),
+	KIND(code_x87_exception, SIGFPE, NO_ADDRESS, 11, ARITHMETIC),
+	KIND(code_misaligned, SIGSEGV, NO_ADDRESS, 0, PROTECTION),
+	KIND(code_overflow, SIGSEGV, ANY, 0, STACK),
 };
 #define NKINDS (sizeof kinds / sizeof kinds[0])
 
@@ -69,6 +70,11 @@ try_kind(struct LFIBox *box, struct LFIContext *ctx, const struct Kind *kind, lf
 		return "pc";
 	if (kind->address == AT_ARGUMENT && fault.regs.rdi != hole(box))
 		return "registers";
+	if (fault.kind != kind->kind)
+		return "kind";
+	if (fault.depth < 1 || fault.backtrace[0] != fault.pc ||
+	    fault.pc_offset != fault.pc - lfi_box_info(box).base)
+		return "backtrace";
 	return NULL;
 }
 
@@ -591,6 +597,203 @@ destructors_of_a_thread_may_call(void **state)
 	drop(&shared);
 }
 
+/* ---- What the struct says ---- */
+
+static void
+an_access_beyond_either_end_is_a_guard_hit(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct LFIBoxInfo info = lfi_box_info(f.box);
+	lfiptr load = LOAD(f.box, code_load);
+	const lfiptr at[] = {info.base + 16, info.min - 8, info.max, info.base + info.size - 8};
+	struct LFIFault fault;
+
+	for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+		LFI_INVOKE(f.box, &f.ctx, load, int, (lfiptr), at[i]);
+		/* The first page may hold the copy of the runtime-call table, which can be read. */
+		if (i == 0 && lfi_errno() == LFI_OK)
+			continue;
+		assert_error(LFI_ERR_FAULT);
+		assert_int_equal(lfi_ctx_fault(f.ctx, &fault), 0);
+		assert_int_equal(fault.kind, LFI_FAULT_GUARD);
+		assert_int_equal(fault.address, at[i]);
+	}
+	drop(&f);
+}
+
+CODE code_trap_with_rbp[] = {
+	0x48, 0x89, 0xfd, /* mov %rdi,%rbp */
+	0x0f, 0x0b, /* ud2 */
+};
+
+static struct LFIFault
+fault_with_frames(struct Fixture *f, lfiptr code, lfiptr rbp)
+{
+	struct LFIFault fault;
+
+	LFI_INVOKE(f->box, &f->ctx, code, int, (lfiptr), rbp);
+	assert_error(LFI_ERR_FAULT);
+	assert_int_equal(lfi_ctx_fault(f->ctx, &fault), 0);
+	assert_int_equal(fault.kind, LFI_FAULT_ILLEGAL);
+	return fault;
+}
+
+static void
+put_frame(struct Fixture *f, lfiptr at, uint64_t rbp, uint64_t ret)
+{
+	const uint64_t words[2] = {rbp, ret};
+
+	assert_done(lfi_box_copyto(f->box, at, words, sizeof words));
+}
+
+static void
+a_backtrace_follows_frame_pointers(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr trap = LOAD(f.box, code_trap_with_rbp);
+	lfiptr base = lfi_box_info(f.box).base, b = f.buffer;
+	struct LFIFault fault;
+
+	/* A saved rbp may be an offset; a return address from elsewhere is shown as one in the box. */
+	put_frame(&f, b, (uint32_t) (b + 64), base + 0x50000);
+	put_frame(&f, b + 64, b + 128, 0x7fff00060000);
+	put_frame(&f, b + 128, 0, base + 0x70000);
+	fault = fault_with_frames(&f, trap, b);
+	assert_int_equal(fault.depth, 4);
+	assert_int_equal(fault.backtrace[0], fault.pc);
+	assert_int_equal(fault.backtrace[1], base + 0x50000);
+	assert_int_equal(fault.backtrace[2], base + 0x60000);
+	assert_int_equal(fault.backtrace[3], base + 0x70000);
+	drop(&f);
+}
+
+static void
+hostile_frames_end_the_backtrace(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr trap = LOAD(f.box, code_trap_with_rbp);
+	struct LFIBoxInfo info = lfi_box_info(f.box);
+	lfiptr b = f.buffer;
+
+	/* A circle, and one frame that is its own caller. */
+	put_frame(&f, b, b + 64, 1);
+	put_frame(&f, b + 64, b, 2);
+	assert_int_equal(fault_with_frames(&f, trap, b).depth, 3);
+	put_frame(&f, b, b, 1);
+	assert_int_equal(fault_with_frames(&f, trap, b).depth, 2);
+	/* More than there is room for. */
+	for (lfiptr at = b; at < b + PAGE; at += 16)
+		put_frame(&f, at, at + 16, 3);
+	assert_int_equal(fault_with_frames(&f, trap, b).depth, LFI_BACKTRACE_MAX);
+	/* Unmapped, half and whole; the ends of the sandbox and of what can be mapped. */
+	assert_done(lfi_box_munmap(f.box, f.buffer, PAGE));
+	const lfiptr bad[] = {f.buffer, hole(f.box) - 8, info.base, info.base + 8, info.min - 8, info.max - 8, info.max,
+		info.base + info.size - 8};
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		assert_int_equal(fault_with_frames(&f, trap, bad[i]).depth, 1);
+	drop(&f);
+}
+
+static void
+a_fault_has_a_text(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr trap = LOAD(f.box, code_trap_with_rbp);
+	struct LFIFault fault;
+	char text[2048], small[8];
+	size_t length;
+
+	put_frame(&f, f.buffer, 0, 0x50000);
+	fault = fault_with_frames(&f, trap, f.buffer);
+	length = lfi_fault_format(&fault, text, sizeof text);
+	assert_int_equal(length, strlen(text));
+	assert_non_null(strstr(text, "illegal instruction: signal 4"));
+	assert_non_null(strstr(text, "  #1  "));
+	assert_int_equal(lfi_fault_format(&fault, NULL, 0), length);
+	memset(small, 'x', sizeof small);
+	assert_int_equal(lfi_fault_format(&fault, small, 5), length);
+	assert_memory_equal(small, "ille\0xxx", 8);
+	/* A 1.0 struct, and what is none. */
+	assert_true(lfi_fault_format_sized(&fault, offsetof(struct LFIFault, kind), text, sizeof text) > 0);
+	assert_int_equal(strncmp(text, "unknown: signal 4", 17), 0);
+	fault.depth = UINT32_MAX;
+	assert_true(lfi_fault_format(&fault, text, sizeof text) < sizeof text);
+	assert_int_equal(lfi_fault_format(NULL, text, sizeof text), 0);
+	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_fault_format(&fault, NULL, 1), 0);
+	assert_error(LFI_ERR_INVALID);
+	assert_string_equal(lfi_fault_kind_name(LFI_FAULT_STACK), "stack overflow");
+	assert_string_equal(lfi_fault_kind_name(LFI_FAULT_UNSERVED), "unserved runtime call");
+	assert_string_equal(lfi_fault_kind_name(-1), "unknown");
+	assert_string_equal(lfi_fault_kind_name(LFI_FAULT_UNSERVED + 1), "unknown");
+	drop(&f);
+}
+
+/* ---- Handlers that come after ours ---- */
+
+static struct sigaction below[NSIG];
+static volatile int above_calls, above_handled;
+static bool by_hand;
+
+/* As runtimes of languages do: theirs over ours, which they call for what is not theirs. */
+static void
+handler_above(int sig, siginfo_t *info, void *uc)
+{
+	above_calls++;
+	if (!by_hand) {
+		below[sig].sa_sigaction(sig, info, uc);
+		return;
+	}
+	if (lfi_signal_handle(sig, info, uc))
+		above_handled++;
+	else
+		siglongjmp(host_jump, 1);
+}
+
+static void
+faults_reach_us_below(bool hand)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct sigaction action = {.sa_sigaction = handler_above, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+	char byte;
+
+	by_hand = hand;
+	above_calls = above_handled = 0;
+	sigfillset(&action.sa_mask);
+	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+		sigaction(signals[i], &action, &below[signals[i]]);
+	for (size_t i = 0; i < NKINDS; i++)
+		assert_null(try_kind(f.box, f.ctx, &kinds[i], load_bytes(f.box, kinds[i].code, kinds[i].size)));
+	/* A guarded copy is ours too. */
+	assert_int_equal(lfi_box_copyfm(f.box, &byte, hole(f.box), 1), -1);
+	assert_error(LFI_ERR_UNMAPPED);
+	assert_true(above_calls > (int) NKINDS);
+	if (hand) {
+		assert_int_equal(above_handled, above_calls);
+		/* The host's own is not. */
+		if (sigsetjmp(host_jump, 1) == 0)
+			touch_null();
+		assert_int_equal(above_handled, above_calls - 1);
+	}
+	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+		sigaction(signals[i], &below[signals[i]], NULL);
+	drop(&f);
+}
+
+static void
+a_handler_over_ours_may_chain_to_us(void **state)
+{
+	faults_reach_us_below(false);
+}
+
+static void
+a_handler_over_ours_may_ask_us(void **state)
+{
+	faults_reach_us_below(true);
+	assert_int_equal(lfi_signal_handle(SIGSEGV, NULL, NULL), 0);
+}
+
 int
 main(void)
 {
@@ -609,6 +812,12 @@ main(void)
 		cmocka_unit_test(a_signal_handler_cannot_enter_what_it_interrupted),
 		cmocka_unit_test(signal_stacks_go_with_their_threads),
 		cmocka_unit_test(destructors_of_a_thread_may_call),
+		cmocka_unit_test(an_access_beyond_either_end_is_a_guard_hit),
+		cmocka_unit_test(a_backtrace_follows_frame_pointers),
+		cmocka_unit_test(hostile_frames_end_the_backtrace),
+		cmocka_unit_test(a_fault_has_a_text),
+		cmocka_unit_test(a_handler_over_ours_may_chain_to_us),
+		cmocka_unit_test(a_handler_over_ours_may_ask_us),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
