@@ -79,7 +79,7 @@ row 1 "a flag has another value" $core 's/LFI_MAP_FIXED = 0x10,/LFI_MAP_FIXED = 
 row 1 "a macro has another value" $core 's/LFI_INVOKE_COUNTED 0x10000u/LFI_INVOKE_COUNTED 0x20000u/'
 row 0 "a function more" stub.c '$aint lfi_more(void);\nint lfi_more(void) { return 1; }'
 row 0 "a sized struct grows at its end" $core '/^struct LFIOptions {/,/^}/s/^\tsize_t restore_gs;.*/&\n\tsize_t more;/'
-row 0 "the struct of a result grows at its end" $core '/^struct LFIFault {/,/^}/s/^\tstruct LFIRegs regs;.*/&\n\tsize_t more[4];/'
+row 0 "the struct of a result grows at its end" $core '/^struct LFIFault {/,/^}/s/^\tlfiptr backtrace\[LFI_BACKTRACE_MAX\];.*/&\n\tsize_t more[4];/'
 row 0 "an error code more at the end" $core 's/^\tLFI_ERR_UNSUPPORTED,/&\n\tLFI_ERR_MORE,/'
 row 0 "a processor feature more at the end" include/lfi/lfi_verify.h 's/^\tLFI_CPU_COUNT,/\tLFI_CPU_MORE,\n&/'
 row 0 "an opaque struct changes" stub.c '/^#include/astruct LFIEngine { int all; };'

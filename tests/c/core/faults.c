@@ -120,6 +120,7 @@ the_message_says_what_and_where(void **state)
 
 static struct Fixture shared;
 static lfiptr shared_code[NKINDS];
+static int rounds = 200;
 
 static void *
 fault_in_a_loop(void *arg)
@@ -128,7 +129,7 @@ fault_in_a_loop(void *arg)
 	const char *wrong = NULL;
 	lfiptr stack = lfi_box_mapany(shared.box, 4 * PAGE, RW, ANON, -1, 0);
 
-	for (int round = 0; round < 200 && !wrong; round++) {
+	for (int round = 0; round < rounds && !wrong; round++) {
 		for (size_t i = 0; i < NKINDS && !wrong; i++) {
 			/* The last overflows its stack, into who knows what lies below. */
 			if (kinds[i].code == code_overflow)
@@ -159,6 +160,42 @@ threads_fault_side_by_side(void **state)
 		assert_null(wrong);
 	}
 	drop(&shared);
+}
+
+/* Lines of a file of /proc: mappings or, with a word to find, the number after it. */
+static long
+proc_number(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "r");
+	char line[512];
+	long n = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file)) {
+		if (!word)
+			n++;
+		else if (strncmp(line, word, strlen(word)) == 0)
+			n = strtol(line + strlen(word), NULL, 10);
+	}
+	fclose(file);
+	return n;
+}
+
+/* With four threads, each kind 100,000 times. */
+static void
+faults_in_a_loop_leave_nothing_behind(void **state)
+{
+	long maps, resident;
+
+	threads_fault_side_by_side(state);
+	maps = proc_number("/proc/self/maps", NULL);
+	resident = proc_number("/proc/self/status", "VmRSS:");
+	rounds = 25000;
+	threads_fault_side_by_side(state);
+	rounds = 200;
+	/* KiB; a leak of one byte per fault were 1000. */
+	assert_in_range(proc_number("/proc/self/status", "VmRSS:"), 0, resident + 900);
+	assert_in_range(proc_number("/proc/self/maps", NULL), 0, maps + 8);
 }
 
 static void
@@ -621,6 +658,22 @@ an_access_beyond_either_end_is_a_guard_hit(void **state)
 	drop(&f);
 }
 
+static void
+a_call_that_nothing_serves_has_a_kind(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr spin = LOAD(f.box, code_spin);
+	struct LFIFault fault;
+
+	/* The engine has no handler. */
+	LFI_INVOKE(f.box, &f.ctx, spin, int, (void) );
+	assert_error(LFI_ERR_FAULT);
+	assert_int_equal(lfi_ctx_fault(f.ctx, &fault), 0);
+	assert_int_equal(fault.kind, LFI_FAULT_UNSERVED);
+	assert_int_equal(fault.backtrace[0], fault.pc);
+	drop(&f);
+}
+
 CODE code_trap_with_rbp[] = {
 	0x48, 0x89, 0xfd, /* mov %rdi,%rbp */
 	0x0f, 0x0b, /* ud2 */
@@ -801,6 +854,7 @@ main(void)
 		cmocka_unit_test(each_kind_of_fault_is_a_result),
 		cmocka_unit_test(the_message_says_what_and_where),
 		cmocka_unit_test(threads_fault_side_by_side),
+		cmocka_unit_test(faults_in_a_loop_leave_nothing_behind),
 		cmocka_unit_test(blocked_fault_signals_do_not_kill),
 		cmocka_unit_test(blocked_fault_signals_do_not_kill_a_copy),
 		cmocka_unit_test(a_fault_ends_the_innermost_call_only),
@@ -813,6 +867,7 @@ main(void)
 		cmocka_unit_test(signal_stacks_go_with_their_threads),
 		cmocka_unit_test(destructors_of_a_thread_may_call),
 		cmocka_unit_test(an_access_beyond_either_end_is_a_guard_hit),
+		cmocka_unit_test(a_call_that_nothing_serves_has_a_kind),
 		cmocka_unit_test(a_backtrace_follows_frame_pointers),
 		cmocka_unit_test(hostile_frames_end_the_backtrace),
 		cmocka_unit_test(a_fault_has_a_text),
