@@ -346,7 +346,7 @@ fault(struct LFIContext *ctx, uint64_t address)
 {
 	uint32_t depth = atomic_load_explicit(&ctx->depth, memory_order_relaxed);
 
-	ctx->fault = (struct LFIFault){.signal = SIGSEGV,
+	ctx->fault = (struct Fault){.signal = SIGSEGV,
 	    .code = SEGV_MAPERR,
 	    .address = address,
 	    .pc = atomic_load(&atomic_load(&ctx->inside)[depth])};
