@@ -39,7 +39,11 @@ struct LFIEngine;
 struct LFIBox;
 struct LFIContext;
 
-/** An address in a sandbox. */
+/**
+ * An address in a sandbox. Functions that take one accept, for any box, an offset from the box's base as well: a value
+ * below 4 GiB is one (no base is 0). 0 means no address where a function says so. For a box whose program is
+ * position-oblivious, functions give offsets out; lfi_box_info stays absolute.
+ */
 typedef uint64_t lfiptr;
 
 /* ---- Errors ---- */

@@ -624,7 +624,7 @@ lfi_box_mapany(struct LFIBox *box, size_t size, int prot, int flags, int fd, off
 	else
 		r = put(box, addr, rounded, prot, flags, fd, off);
 	pthread_mutex_unlock(&box->lock);
-	return r < 0 ? (lfiptr) -1 : addr;
+	return r < 0 ? (lfiptr) -1 : box_give_address(box, addr);
 }
 
 lfiptr
@@ -635,6 +635,7 @@ lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags,
 
 	if (!box)
 		return (lfiptr) error_null("box");
+	addr = box_take_address(box, addr);
 	if (check_prot(&prot) < 0 || check_flags(box, flags, fd, off) < 0 || check_range(box, addr, &size) < 0)
 		return (lfiptr) -1;
 	pthread_mutex_lock(&box->lock);
@@ -644,7 +645,7 @@ lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags,
 	else
 		r = put(box, addr, size, prot, flags, fd, off);
 	pthread_mutex_unlock(&box->lock);
-	return r < 0 ? (lfiptr) -1 : addr;
+	return r < 0 ? (lfiptr) -1 : box_give_address(box, addr);
 }
 
 int
@@ -656,6 +657,7 @@ lfi_box_munmap(struct LFIBox *box, lfiptr addr, size_t size)
 
 	if (!box)
 		return error_null("box");
+	addr = box_take_address(box, addr);
 	if (check_range(box, addr, &size) < 0)
 		return -1;
 	pthread_mutex_lock(&box->lock);
@@ -760,6 +762,7 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 
 	if (!box)
 		return error_null("box");
+	addr = box_take_address(box, addr);
 	if (check_prot(&prot) < 0 || check_range(box, addr, &size) < 0)
 		return -1;
 	pthread_mutex_lock(&box->lock);
@@ -778,15 +781,16 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 
 /* ---- Copies ---- */
 
-/* Also makes sure that a fault of the copy would reach the handler: the thread may block its signal. */
+/* Makes `*addr` an address. Also makes sure that a fault of the copy would reach the handler: the thread may block its signal. */
 static int
-check_span(struct LFIBox *box, lfiptr addr, size_t size)
+check_span(struct LFIBox *box, lfiptr *addr, size_t size)
 {
 	if (!box)
 		return error_null("box");
-	if (box_valid(box, addr, size))
+	*addr = box_take_address(box, *addr);
+	if (box_valid(box, *addr, size))
 		return thread_self.ready ? 0 : os_thread_ready();
-	return error_set(LFI_ERR_RANGE, "%#zx bytes at %#llx are not in the sandbox", size, (unsigned long long) addr);
+	return error_set(LFI_ERR_RANGE, "%#zx bytes at %#llx are not in the sandbox", size, (unsigned long long) *addr);
 }
 
 int
@@ -794,7 +798,7 @@ lfi_box_copyto(struct LFIBox *box, lfiptr dst, const void *src, size_t size)
 {
 	size_t left;
 
-	if (check_span(box, dst, size) < 0)
+	if (check_span(box, &dst, size) < 0)
 		return -1;
 	/* Scheme section 8: nobody writes while single-thread code executes. */
 	if (!box_runner_take(box))
@@ -812,7 +816,7 @@ lfi_box_copyfm(struct LFIBox *box, void *dst, lfiptr src, size_t size)
 {
 	size_t left;
 
-	if (check_span(box, src, size) < 0)
+	if (check_span(box, &src, size) < 0)
 		return -1;
 	left = copy_guarded(dst, (const void *) src, size);
 	if (left > 0)
@@ -827,7 +831,7 @@ lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size)
 	size_t max = size;
 	ssize_t n;
 
-	if (check_span(box, src, 1) < 0)
+	if (check_span(box, &src, 1) < 0)
 		return -1;
 	if (box_max(box) - src < max)
 		max = box_max(box) - src;
@@ -849,13 +853,13 @@ lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size)
 bool
 lfi_box_ptrvalid(struct LFIBox *box, lfiptr addr, size_t size)
 {
-	return box && box_valid(box, addr, size);
+	return box && box_valid(box, box_take_address(box, addr), size);
 }
 
 void *
 lfi_box_ptr(struct LFIBox *box, lfiptr addr, size_t size)
 {
-	return check_span(box, addr, size) < 0 ? NULL : (void *) addr;
+	return check_span(box, &addr, size) < 0 ? NULL : (void *) addr;
 }
 
 /* ---- For the layers above ---- */
@@ -907,6 +911,7 @@ box_user(struct LFIBox *box)
 void *
 box_span(struct LFIBox *box, lfiptr addr, size_t size)
 {
+	addr = box_take_address(box, addr);
 	return box_valid(box, addr, size) ? (void *) addr : NULL;
 }
 
@@ -916,6 +921,7 @@ box_mapping(struct LFIBox *box, lfiptr addr, struct BoxMapping *out)
 	size_t i;
 	bool found;
 
+	addr = box_take_address(box, addr);
 	pthread_mutex_lock(&box->lock);
 	i = pages_find(&box->pages, addr);
 	found = i < box->pages.count;
@@ -932,4 +938,10 @@ void
 box_set_origin(struct LFIBox *box, lfiptr origin)
 {
 	box->origin = origin;
+}
+
+void
+box_set_oblivious(struct LFIBox *box)
+{
+	box->oblivious = true;
 }

@@ -76,6 +76,7 @@ struct LFIBox {
 	_Atomic(struct CallbackPage *) far[CALLBACK_FAR]; /* from the first on, until NULL */
 
 	struct LFIEngine *engine;
+	bool oblivious;       /* addresses are given out as offsets; set before the box is shared */
 	uint32_t bundle;      /* the engine's option */
 	pthread_mutex_t lock; /* everything below, and who may change mappings */
 	struct PageMap pages;
@@ -181,6 +182,23 @@ static inline lfiptr
 box_max(const struct LFIBox *box)
 {
 	return box->base + BOX_SIZE - GUARD_SPAN;
+}
+
+/*
+ * An address that came in through the API: below 4 GiB it is an offset from the base, which is never 0. Done once, at
+ * the entry of each public function, before any check.
+ */
+static inline lfiptr
+box_take_address(const struct LFIBox *box, lfiptr addr)
+{
+	return addr < BOX_SIZE ? box->base + addr : addr;
+}
+
+/* An address of the box as the API gives it out. */
+static inline lfiptr
+box_give_address(const struct LFIBox *box, lfiptr addr)
+{
+	return box->oblivious ? addr - box->base : addr;
 }
 
 /* Whether [addr, addr + size) lies in what can be mapped. */

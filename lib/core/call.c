@@ -24,8 +24,9 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 	struct LFIBox *box = ctx->box;
 	uint64_t page = atomic_load_explicit(&box->callback_page, memory_order_relaxed);
 	uint64_t need = CALL_HEADROOM + 8 + align_down(stack_bytes + 15, 16);
-	uint64_t sp = align_down(ctx->regs.rsp, 16);
+	uint64_t sp = align_down(box_take_address(box, ctx->regs.rsp), 16);
 
+	target = box_take_address(box, target);
 	if (stack_bytes > BOX_SIZE)
 		return error_set(LFI_ERR_RANGE, "%zu bytes of stack arguments do not fit in a sandbox", stack_bytes);
 	if (!page)
@@ -485,6 +486,7 @@ lfi_fn_new(struct LFIBox *box, lfiptr fn, const char *sig)
 		error_null("box");
 		return NULL;
 	}
+	fn = box_take_address(box, fn);
 	if (!box_valid(box, fn, 1)) {
 		error_set(LFI_ERR_RANGE, "the function %#llx is not in the sandbox", (unsigned long long) fn);
 		return NULL;

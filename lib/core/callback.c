@@ -109,7 +109,7 @@ entry_address(struct LFIBox *box, size_t i)
 	lfiptr page = i < CALLBACK_ENTRIES ? atomic_load(&box->callback_page)
 					   : atomic_load(&box->far[i / CALLBACK_ENTRIES - 1])->resume - CALLBACK_RESUME;
 
-	return page + i % CALLBACK_ENTRIES * CALLBACK_ENTRY;
+	return box_give_address(box, page + i % CALLBACK_ENTRIES * CALLBACK_ENTRY);
 }
 
 /* The entry of `fn`, or of NULL: a free one. 0 when there is none. */
@@ -312,14 +312,16 @@ lfi_box_register_fn(struct LFIBox *box, const char *sig, LFIHostFn fn, void *use
 int
 lfi_box_unregister_fn(struct LFIBox *box, void *addr)
 {
+	lfiptr wanted;
 	size_t i = 0;
 
 	if (!box)
 		return error_null("box");
+	wanted = box_give_address(box, box_take_address(box, (lfiptr) addr));
 	pthread_mutex_lock(&box->lock);
 	for (struct HostFn *fn = box->host_fns; fn && !i; fn = fn->next) {
 		i = fn->retired ? 0 : find(box, tagged(fn));
-		if (i && (void *) entry_address(box, i) == addr)
+		if (i && entry_address(box, i) == wanted)
 			fn->retired = true;
 		else
 			i = 0;

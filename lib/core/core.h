@@ -69,4 +69,10 @@ bool ctx_entered(struct LFIContext *ctx);
 /* Addresses in messages about code that does not verify are printed less `origin` (at first: the base). */
 void box_set_origin(struct LFIBox *box, lfiptr origin);
 
+/*
+ * The program in the box never forms the upper half of an address: from now on the API gives addresses out as offsets
+ * from the base. Before the box is used by anyone else. (box_mapping and lfi_box_info stay absolute.)
+ */
+void box_set_oblivious(struct LFIBox *box);
+
 #endif

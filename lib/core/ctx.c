@@ -465,6 +465,7 @@ lfi_ctx_run(struct LFIContext *ctx, lfiptr entry)
 	if (!ctx)
 		return error_null("context");
 	box = ctx->box;
+	entry = box_take_address(box, entry);
 	if (!box_valid(box, entry, 1))
 		return error_set(LFI_ERR_RANGE, "the entry %#llx is not in the sandbox", (unsigned long long) entry);
 	if (frame_push(ctx, &frame) < 0)

@@ -766,7 +766,8 @@ arch_trampoline_taken: /* from here on a signal handler may use lfi_invoke_info 
 	movq %r11, %rax
 	subq BOX_MIN(%rbx), %rax
 	cmpq BOX_SPAN(%rbx), %rax
-	jae invoke_slowly
+	jae fast_offset
+fast_target:
 	andl BOX_MASK(%rbx), %r11d
 	addq BOX_BASE(%rbx), %r11
 	movq %r11, FRAME_TARGET(%rbp)
@@ -990,6 +991,18 @@ invoke_result:
 	movq FRAME_XMM0(%rsp), %xmm0
 	movq FRAME_XMM1(%rsp), %xmm1
 	trampoline_leave
+
+	/* The target may be an offset from the base. */
+fast_offset:
+	movq %r11, %rax
+	shrq $32, %rax
+	jnz invoke_slowly
+	movq %r11, %rax
+	addq BOX_BASE(%rbx), %rax
+	subq BOX_MIN(%rbx), %rax
+	cmpq BOX_SPAN(%rbx), %rax
+	jb fast_target
+	jmp invoke_slowly
 
 	/* The frame has ended otherwise. In: the host's stack and state. */
 fast_ended:
