@@ -9,6 +9,7 @@ copy_in_path(struct LFILinuxThread *thread, char dst[PATH_MAX], lfiptr src)
 	size_t room = PATH_MAX;
 	ssize_t length;
 
+	src = guest_address(thread, src);
 	if (!range_within(src, 1, info->min, info->max))
 		return -EFAULT;
 	if (room > info->max - src)

@@ -49,12 +49,22 @@ copy_in_array(struct LFILinuxThread *thread, void *dst, lfiptr src, uint64_t cou
 /* A path of at most PATH_MAX bytes with its NUL. Its length, -EFAULT or -ENAMETOOLONG. */
 ssize_t copy_in_path(struct LFILinuxThread *thread, char dst[PATH_MAX], lfiptr src);
 
+/* As the core does: below 4 GiB it is an offset from the base. */
+static inline lfiptr
+guest_address(const struct LFILinuxThread *thread, lfiptr addr)
+{
+	const struct LFIBoxInfo *info = &thread->proc->info;
+
+	return addr < info->size ? info->base + addr : addr;
+}
+
 /* NULL when the range is not the sandbox's. An empty range is anywhere. */
 static inline void *
 guest_span(struct LFILinuxThread *thread, lfiptr addr, uint64_t size)
 {
 	const struct LFIBoxInfo *info = &thread->proc->info;
 
+	addr = guest_address(thread, addr);
 	if (size == 0)
 		addr = info->min;
 	else if (!range_within(addr, size, info->min, info->max))
@@ -68,6 +78,7 @@ guest_span_cut(struct LFILinuxThread *thread, lfiptr addr, uint64_t *size)
 {
 	const struct LFIBoxInfo *info = &thread->proc->info;
 
+	addr = guest_address(thread, addr);
 	if (*size > 0x7ffff000)
 		*size = 0x7ffff000;
 	if (addr >= info->min && addr<info->max && * size> info->max - addr)

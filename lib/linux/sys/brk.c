@@ -22,7 +22,7 @@ int64_t
 sys_brk(struct LFILinuxThread *thread, const uint64_t *args)
 {
 	struct LFILinuxProc *proc = thread->proc;
-	lfiptr to = args[0];
+	lfiptr to = guest_address(thread, args[0]);
 	int64_t result;
 
 	pthread_mutex_lock(&proc->lock);

@@ -37,11 +37,12 @@ int64_t
 sys_madvise(struct LFILinuxThread *thread, const uint64_t *args)
 {
 	const struct LFIBoxInfo *info = &thread->proc->info;
+	lfiptr addr = guest_address(thread, args[0]);
 	uint64_t size;
 
 	if (args[0] % PAGE_BYTES || !checked_align_up(args[1], PAGE_BYTES, &size))
 		return -EINVAL;
-	if (!range_within(args[0], size, info->min, info->max))
+	if (!range_within(addr, size, info->min, info->max))
 		return -ENOMEM;
 	switch ((int) args[2]) {
 	case MADV_NORMAL:
@@ -55,7 +56,7 @@ sys_madvise(struct LFILinuxThread *thread, const uint64_t *args)
 	case MADV_DODUMP:
 		return 0;
 	case MADV_DONTNEED:
-		return drop(thread->proc->box, args[0], args[0] + size);
+		return drop(thread->proc->box, addr, addr + size);
 	}
 	return -EINVAL;
 }

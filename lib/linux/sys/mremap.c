@@ -71,11 +71,11 @@ sys_mremap(struct LFILinuxThread *thread, const uint64_t *args)
 	if (args[0] % PAGE_BYTES || args[3] & ~(uint64_t) MREMAP_MAYMOVE || args[2] == 0 || args[1] == 0 ||
 	    !checked_align_up(args[1], PAGE_BYTES, &old_size) || !checked_align_up(args[2], PAGE_BYTES, &new_size))
 		return -EINVAL;
-	if (!range_within(args[0], old_size, thread->proc->info.min, thread->proc->info.max))
+	if (!range_within(guest_address(thread, args[0]), old_size, thread->proc->info.min, thread->proc->info.max))
 		return -EFAULT;
 	if (new_size > thread->proc->info.size)
 		return -ENOMEM;
-	prot = plain_prot(box, args[0], old_size);
+	prot = plain_prot(box, guest_address(thread, args[0]), old_size);
 	if (prot < 0)
 		return -EINVAL;
 	if (new_size == old_size)
