@@ -126,6 +126,71 @@ LFI_API struct LFIContext *lfi_thread_ctx(struct LFILinuxThread *thread);
  */
 LFI_API int lfi_linux_init_clone(struct LFILinuxThread *thread);
 
+/* ---- Snapshots ---- */
+
+/** A process as it was at one moment, for new ones that start from there. Any thread may use one. */
+struct LFISnapshot;
+
+/** Processes made ahead from one snapshot, that are taken and given back. Any thread may use one. */
+struct LFIPool;
+
+/**
+ * Freeze a process that has a program: before its first thread was made, before that ran, or as a library that is
+ * ready (lfi_linux_init_clone). It goes on as before, and lfi_proc_reset brings it back to this moment.
+ *
+ * Nobody may run or call it, or write its memory, meanwhile. The Linux engine must outlive the snapshot; processes
+ * made of it need not.
+ *
+ * @return NULL: LFI_ERR_INVALID (no program; ended; of a pool), LFI_ERR_BUSY (a thread runs, or a call),
+ * LFI_ERR_UNSUPPORTED (other threads than the first; a shared mapping), LFI_ERR_NOMEM, LFI_ERR_OS
+ */
+LFI_API struct LFISnapshot *lfi_snapshot_new(struct LFILinuxProc *proc);
+
+/** Processes made of it live on. */
+LFI_API void lfi_snapshot_free(struct LFISnapshot *snapshot);
+
+/**
+ * A new process as the frozen one was: memory (copy on write), symbols, break, working directory, umask, signal
+ * actions, process number, callbacks, first thread. Descriptors share open files and their offsets, as after fork(2).
+ * Code is shared, and not verified again.
+ *
+ * @return NULL: LFI_ERR_UNSUPPORTED (the program was not built position-oblivious), LFI_ERR_NOSPACE, LFI_ERR_NOMEM,
+ * LFI_ERR_OS
+ */
+LFI_API struct LFILinuxProc *lfi_snapshot_clone(struct LFISnapshot *snapshot);
+
+/** The process's first thread: that of lfi_thread_new, or the one that a clone came with. NULL: LFI_ERR_NOTFOUND. */
+LFI_API struct LFILinuxThread *lfi_proc_thread(struct LFILinuxProc *proc);
+
+/**
+ * Back to the snapshot that the process was made of, or that was last made of it; also after an exit, a fault, or an
+ * interrupted call. Files opened since are closed. Threads that the program made are ended; contexts and thread
+ * objects made since are freed, so that variables given to LFI_INVOKE must be NULL again, but for the first thread's.
+ *
+ * @return 0, or -1: LFI_ERR_INVALID (there is no snapshot), LFI_ERR_BUSY (a thread runs, or a call), LFI_ERR_NOMEM,
+ * LFI_ERR_OS (reset it again, or free it)
+ */
+LFI_API int lfi_proc_reset(struct LFILinuxProc *proc);
+
+/** `n` > 0 processes of a snapshot, made now. The snapshot may be freed. NULL: LFI_ERR_INVALID, and as
+ * lfi_snapshot_clone. */
+LFI_API struct LFIPool *lfi_pool_new(struct LFISnapshot *snapshot, size_t n);
+
+/** A process as the snapshot has it. It stays the pool's: never lfi_proc_free it. NULL: LFI_ERR_LIMIT (all are taken).
+ */
+LFI_API struct LFILinuxProc *lfi_pool_take(struct LFIPool *pool);
+
+/**
+ * Reset a process and let others take it.
+ *
+ * @return 0, or -1: LFI_ERR_INVALID (not taken from this pool, or given back already), or as lfi_proc_reset: then it
+ * is still taken
+ */
+LFI_API int lfi_pool_give(struct LFIPool *pool, struct LFILinuxProc *proc);
+
+/** Free the pool and its processes. All must be back: else nothing is freed and lfi_errno() is LFI_ERR_BUSY. */
+LFI_API void lfi_pool_free(struct LFIPool *pool);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,8 @@
  *   I3  Executable pages are private and anonymous, were read-only in host memory, where no
  *       sandbox and no file reaches them, from their last write on, and were verified there
  *       for the place where they then went.                                                  stage
+ *       Or they are pages of a sealed image, which nobody can write, and were found equal to
+ *       such a region at the same offset of a box of the same engine.                        image.c
  *   I4  A region is never cut, and goes only while no context executes in the box or has a
  *       runtime call pending in it.                                                          clear_code
  *   I5  The kernel's mappings in the box are those of box->pages; the rest is inaccessible.  each function here
@@ -168,6 +170,7 @@ lfi_box_free(struct LFIBox *box)
 		lfi_ctx_free(box->contexts);
 	box_callbacks_free(box);
 	give_place(box);
+	box_image_put(box->image);
 	pages_free(&box->pages);
 	pthread_mutex_destroy(&box->lock);
 	free(box);
@@ -871,7 +874,10 @@ box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out)
 	void *made = NULL;
 	int err;
 
-	addr = pages_place(&box->pages, size, box_min(box), box_max(box));
+	/* A hole of that size, as below a program: elsewhere the gap beside it is one mapping more. */
+	addr = pages_hole(&box->pages, size, box_min(box));
+	if (!addr)
+		addr = pages_place(&box->pages, size, box_min(box), box_max(box));
 	if (reserve(box) < 0)
 		return -1;
 	if (!addr)
@@ -928,7 +934,7 @@ box_mapping(struct LFIBox *box, lfiptr addr, struct BoxMapping *out)
 	if (found) {
 		const struct PageRun *run = &box->pages.runs[i];
 
-		*out = (struct BoxMapping){run->start, run->end - run->start, run->prot, run->flags};
+		*out = (struct BoxMapping){run->start, run->end - run->start, run->prot, run->flags & ~PAGES_IMAGE};
 	}
 	pthread_mutex_unlock(&box->lock);
 	return found;

@@ -17,6 +17,7 @@
 #include "fork.h"
 #include "interrupt.h"
 #include "pages.h"
+#include "slab.h"
 
 /* Constants of scheme section 1, in bytes. */
 #define BOX_SIZE ((uint64_t) 1 << 32)
@@ -45,6 +46,7 @@ struct LFIEngine {
 	struct BoxMap map;
 	struct ArchStubs stubs;
 	struct LFIBox *boxes;  /* those that are neither being made nor being freed */
+	struct Slabs slabs;    /* has a lock of its own, taken last */
 	size_t nboxes;         /* all */
 	uint32_t assumed_code; /* what unverified code is taken to do */
 	_Atomic(LFISysHandler) handler;
@@ -91,6 +93,8 @@ struct LFIBox {
 	uint32_t runner_depth;       /* entries of that thread; written by it */
 	struct LFIBox *next, **link; /* engine->boxes */
 	struct BoxInterrupt interrupt;
+	struct BoxImage *image; /* what box_reset goes back to, or NULL */
+	uint64_t image_changes; /* pages.changes when the mappings were those of the image */
 };
 
 /* struct LFIFault, in less room: a context has a page. */
@@ -141,6 +145,7 @@ struct LFIContext {
 	struct Fault fault;
 	void *user;
 	struct LFIContext *next, **link; /* box->contexts */
+	struct Slab *slab;               /* whose page this is */
 };
 
 /* What a thread knows; initial-exec, for the fault handler reads it. */
@@ -259,6 +264,10 @@ int box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out)
 
 /* Free what registered callbacks take; nobody is in the box. */
 void box_callbacks_free(struct LFIBox *box);
+
+/* What an image has of them, and a box of the image that no context has entered gets; the lock is held. */
+void box_callbacks_keep(const struct LFIBox *box, void *fns[CALLBACK_ENTRIES]);
+void box_callbacks_restore(struct LFIBox *box, void *const fns[CALLBACK_ENTRIES]);
 
 /* Push and pop an entry of the calling thread. frame_push fails with the error set. */
 int frame_push(struct LFIContext *ctx, struct Frame *frame);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The address space of an engine: one inaccessible reservation, cut into
- * slots of 4 GiB that lie wall to wall. Used by engine.c and box.c under the
- * engine's lock. Trusted.
+ * The address space of an engine: inaccessible reservations ("chunks"), each
+ * cut into slots of 4 GiB that lie wall to wall. Used by engine.c and box.c
+ * under the engine's lock. Trusted.
  */
 #ifndef CORE_BOXMAP_H
 #define CORE_BOXMAP_H
@@ -10,13 +10,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct BoxMap {
+struct BoxChunk {
 	void *start; /* of the reservation */
 	size_t size;
-	uint64_t first; /* base of slot 0 */
+	uint64_t first; /* base of the chunk's slot 0 */
 	size_t nslots;
-	size_t used;     /* slots below this were taken at least once */
-	uint32_t *given; /* stack of slots that came back */
+	size_t used; /* slots below this were taken at least once */
+};
+
+struct BoxMap {
+	struct BoxChunk *chunks;
+	size_t nchunks;
+	size_t taking;   /* chunks below this have no slot left that was never taken */
+	size_t nslots;   /* of all chunks */
+	uint64_t *given; /* stack of bases that came back */
 	size_t ngiven;
 };
 

@@ -253,6 +253,41 @@ box_callbacks_free(struct LFIBox *box)
 		free(atomic_load(&box->far[i]));
 }
 
+/* ---- Images of a box: plain functions of the first page. Typed ones belong to the box that they were registered in ---- */
+
+void
+box_callbacks_keep(const struct LFIBox *box, void *fns[CALLBACK_ENTRIES])
+{
+	for (size_t i = 0; i < CALLBACK_ENTRIES; i++) {
+		fns[i] = atomic_load(&box->callbacks[i]);
+		if ((uintptr_t) fns[i] >> CALLBACK_TYPED_BIT)
+			fns[i] = NULL;
+	}
+}
+
+/* Further pages have gone with the mappings, and with them the typed functions there. */
+static void
+drop_far(struct LFIBox *box)
+{
+	for (struct HostFn *fn = box->host_fns; fn; fn = fn->next)
+		fn->retired |= find(box, tagged(fn)) >= CALLBACK_ENTRIES;
+	for (size_t i = 0; i < CALLBACK_FAR; i++) {
+		free(atomic_load(&box->far[i]));
+		atomic_store(&box->far[i], NULL);
+	}
+	reap(box);
+}
+
+void
+box_callbacks_restore(struct LFIBox *box, void *const fns[CALLBACK_ENTRIES])
+{
+	for (size_t i = 0; i < CALLBACK_ENTRIES; i++)
+		if (!((uintptr_t) atomic_load(&box->callbacks[i]) >> CALLBACK_TYPED_BIT))
+			atomic_store_explicit(&box->callbacks[i], fns[i], memory_order_relaxed);
+	if (atomic_load(&box->far[0]))
+		drop_far(box);
+}
+
 static struct HostFn *
 make_host_fn(const char *sig, LFIHostFn fn, void *user)
 {

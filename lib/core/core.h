@@ -15,6 +15,9 @@ void *engine_user(struct LFIEngine *engine);
 void box_set_user(struct LFIBox *box, void *user);
 void *box_user(struct LFIBox *box);
 
+/* Whether a thread has entered the context. */
+bool ctx_entered(struct LFIContext *ctx);
+
 struct LFIEngine *box_engine(struct LFIBox *box);
 
 /*
@@ -65,6 +68,33 @@ bool box_mapping(struct LFIBox *box, lfiptr addr, struct BoxMapping *out);
 
 /* Whether somebody is in the context. In a child of fork(2), only the thread that forked can be. */
 bool ctx_entered(struct LFIContext *ctx);
+
+/*
+ * A box's memory, code flags and callbacks, frozen: see image.c. It belongs to an engine, which must outlive it, and
+ * is freed with the last who holds it: the caller of box_freeze, each box made of it, and the box that was frozen.
+ */
+struct BoxImage;
+
+/*
+ * Freeze a box that no context has entered; it goes on from the image, so that box_reset works on it. NULL:
+ * LFI_ERR_BUSY, LFI_ERR_UNSUPPORTED (a shared mapping), LFI_ERR_UNMAPPED (a file's page that cannot be read),
+ * LFI_ERR_NOMEM, LFI_ERR_OS. The caller sees to it that nobody writes the box's memory meanwhile.
+ */
+struct BoxImage *box_freeze(struct LFIBox *box);
+
+/* A new box of the image, without contexts. Code is not verified again. NULL: as lfi_box_new. */
+struct LFIBox *box_clone(struct BoxImage *image);
+
+/*
+ * A box that was frozen or cloned becomes as its image again; its contexts stay, but for what they know of faults. With
+ * `all`, the kernel's mappings are made anew even where box->pages says that they did not change. 0, or -1:
+ * LFI_ERR_INVALID (it has no image), LFI_ERR_BUSY (a context is entered), LFI_ERR_NOMEM and LFI_ERR_OS (the box is
+ * undefined until a reset succeeds; it can be freed).
+ */
+int box_reset(struct LFIBox *box, bool all);
+
+void box_image_hold(struct BoxImage *image);
+void box_image_put(struct BoxImage *image);
 
 /* Addresses in messages about code that does not verify are printed less `origin` (at first: the base). */
 void box_set_origin(struct LFIBox *box, lfiptr origin);

@@ -28,11 +28,16 @@ static_assert(sizeof(struct LFIContext) <= 4096, "a context has a page");
 static struct LFIContext *
 take_page(struct LFIBox *box)
 {
+	struct LFIContext *ctx;
+	struct Slab *slab;
 	void *page;
-	int err = os_random_page(box->engine->opts.pagesize, &page);
+	int err = slabs_take(&box->engine->slabs, &page, &slab);
 
-	if (!err)
-		return page;
+	if (!err) {
+		ctx = page;
+		ctx->slab = slab;
+		return ctx;
+	}
 	error_set_os(LFI_ERR_NOMEM, err, "no memory for a context");
 	return NULL;
 }
@@ -95,7 +100,7 @@ lfi_ctx_free(struct LFIContext *ctx)
 	pthread_mutex_unlock(&ctx->box->lock);
 	if (atomic_load(&ctx->inside) != ctx->inside_first)
 		free(atomic_load(&ctx->inside));
-	os_release(ctx, ctx->box->engine->opts.pagesize);
+	slabs_give(&ctx->box->engine->slabs, ctx, ctx->slab);
 }
 
 struct LFIRegs *

@@ -105,9 +105,10 @@ lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 		goto destroy_map;
 	if (os_signals_take() < 0)
 		goto free_stubs;
+	slabs_init(&engine->slabs, opts.pagesize);
 	enlist(engine);
 	if (opts.verbose)
-		log_line("engine: room for %zu sandboxes at %#llx", nsandboxes, (unsigned long long) engine->map.first);
+		log_line("engine: room for %zu sandboxes at %#llx", nsandboxes, (unsigned long long) engine->map.chunks[0].first);
 	return engine;
 
 free_stubs:
@@ -136,6 +137,7 @@ lfi_free(struct LFIEngine *engine)
 	}
 	delist(engine);
 	os_signals_give();
+	slabs_destroy(&engine->slabs);
 	arch_stubs_free(&engine->stubs);
 	boxmap_destroy(&engine->map);
 	pthread_mutex_destroy(&engine->lock);
@@ -156,6 +158,7 @@ boxes_fork(struct LFIEngine *engine, enum ForkStep step)
 			box_after_fork(box);
 		nboxes++;
 	}
+	fork_lock(&engine->slabs.lock, step);
 	/* A box that another thread was making or freeing is nobody's now. Its place is lost to the child. */
 	if (step == FORK_CHILD)
 		engine->nboxes = nboxes;

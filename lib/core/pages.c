@@ -95,7 +95,7 @@ static bool
 alike(const struct PageRun *a, const struct PageRun *b)
 {
 	return a->end == b->start && a->prot == b->prot && a->flags == b->flags &&
-	       a->flags == (LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS) && !(a->prot & LFI_PROT_EXEC);
+	       (a->flags & ~PAGES_IMAGE) == (LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS) && !(a->prot & LFI_PROT_EXEC);
 }
 
 /* Join run i with its neighbours where they are alike. */
@@ -117,6 +117,7 @@ pages_set(struct PageMap *map, uint64_t start, uint64_t end, int prot, int flags
 {
 	size_t first, last;
 
+	map->changes++;
 	cut(map, start);
 	cut(map, end);
 	first = pages_find(map, start);
@@ -135,6 +136,7 @@ pages_protect(struct PageMap *map, uint64_t start, uint64_t end, int prot)
 {
 	if (grow(map, 2) < 0)
 		return -1;
+	map->changes++;
 	cut(map, start);
 	cut(map, end);
 	for (size_t i = pages_find(map, start); i < map->count && map->runs[i].start < end; i++)
@@ -146,6 +148,22 @@ pages_protect(struct PageMap *map, uint64_t start, uint64_t end, int prot)
 		if (map->count == before)
 			i++;
 	}
+	return 0;
+}
+
+int
+pages_copy(struct PageMap *map, const struct PageMap *from, uint64_t bias)
+{
+	map->count = 0;
+	if (grow(map, from->count + 2) < 0)
+		return -1;
+	map->changes++;
+	for (size_t i = 0; i < from->count; i++) {
+		map->runs[i] = from->runs[i];
+		map->runs[i].start += bias;
+		map->runs[i].end += bias;
+	}
+	map->count = from->count;
 	return 0;
 }
 
@@ -177,4 +195,15 @@ pages_place(const struct PageMap *map, uint64_t size, uint64_t low, uint64_t hig
 		high = map->runs[i - 1].start;
 	}
 	return high - low >= size ? high - size : 0;
+}
+
+uint64_t
+pages_hole(const struct PageMap *map, uint64_t size, uint64_t low)
+{
+	for (size_t i = 0; i < map->count; i++) {
+		if (map->runs[i].start - low == size)
+			return low;
+		low = map->runs[i].end;
+	}
+	return 0;
 }

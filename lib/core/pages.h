@@ -13,13 +13,17 @@
 struct PageRun {
 	uint64_t start, end;
 	int prot;  /* LFI_PROT_*; with EXEC the run is one region: never joined, never cut */
-	int flags; /* LFI_MAP_SHARED or LFI_MAP_PRIVATE, with LFI_MAP_ANONYMOUS */
+	int flags; /* LFI_MAP_SHARED or LFI_MAP_PRIVATE, with LFI_MAP_ANONYMOUS; see PAGES_IMAGE */
 };
+
+/* With LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS: the pages are those of the box's image, at their own offset in it. */
+#define PAGES_IMAGE 0x40000000
 
 /* Runs in ascending order, none empty, none touching another's pages. */
 struct PageMap {
 	struct PageRun *runs;
 	size_t count, room;
+	uint64_t changes; /* how often it was changed */
 };
 
 void pages_free(struct PageMap *map);
@@ -33,12 +37,18 @@ void pages_set(struct PageMap *map, uint64_t start, uint64_t end, int prot, int 
 /* [start, end), all mapped, gets another protection; flags stay. May run out of memory: -1, nothing changed. */
 int pages_protect(struct PageMap *map, uint64_t start, uint64_t end, int prot);
 
+/* Make `map`, which may hold anything, a copy of `from` with all addresses `bias` higher. 0, or -1: no memory. */
+int pages_copy(struct PageMap *map, const struct PageMap *from, uint64_t bias);
+
 /* Index of the first run that ends above `addr`; map->count when there is none. */
 size_t pages_find(const struct PageMap *map, uint64_t addr);
 
 /* Whether all of [start, end) is mapped; whether none of it is. */
 bool pages_full(const struct PageMap *map, uint64_t start, uint64_t end);
 bool pages_empty(const struct PageMap *map, uint64_t start, uint64_t end);
+
+/* The lowest hole of exactly `size` bytes between `low` and a run, or 0. */
+uint64_t pages_hole(const struct PageMap *map, uint64_t size, uint64_t low);
 
 /* The highest free place for `size` bytes in [low, high), or 0. */
 uint64_t pages_place(const struct PageMap *map, uint64_t size, uint64_t low, uint64_t high);

@@ -59,6 +59,31 @@ fdtable_init(struct FDTable *table)
 }
 
 void
+fdtable_copy(struct FDTable *table, struct FDTable *from)
+{
+	struct File *closed[FD_MAX];
+	unsigned n = 0;
+
+	pthread_mutex_lock(&from->lock);
+	pthread_mutex_lock(&table->lock);
+	for (unsigned fd = 0; fd < FD_MAX; fd++) {
+		struct File *file = from->files[fd];
+
+		table->cloexec[fd] = from->cloexec[fd];
+		if (table->files[fd] == file)
+			continue;
+		if (file)
+			atomic_fetch_add(&file->refs, 1);
+		closed[n++] = table->files[fd];
+		table->files[fd] = file;
+	}
+	pthread_mutex_unlock(&table->lock);
+	pthread_mutex_unlock(&from->lock);
+	while (n > 0)
+		file_put(closed[--n]);
+}
+
+void
 fdtable_clear(struct FDTable *table)
 {
 	for (unsigned fd = 0; fd < FD_MAX; fd++)

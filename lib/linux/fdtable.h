@@ -45,6 +45,9 @@ struct File *file_new(int host, enum FileKind kind, bool readonly, int flags, co
 void file_put(struct File *file);
 
 void fdtable_init(struct FDTable *table);
+
+/* Descriptors become those of `from`: the same open files, as after fork(2). What else there was is closed. */
+void fdtable_copy(struct FDTable *table, struct FDTable *from);
 void fdtable_clear(struct FDTable *table);
 
 /* The file with a reference more, or NULL. */

@@ -86,6 +86,9 @@ struct LFILinuxProc {
 	struct LFILinuxProc *next, **link; /* engine->list */
 
 	struct LFILinuxThread *first; /* whose thread pointer foreign threads borrow while they are made */
+
+	struct LFISnapshot *snapshot; /* what lfi_proc_reset goes back to, and who owns `symbols`; or NULL */
+	struct LFIPool *pool;         /* that the process belongs to, or NULL */
 };
 
 enum ThreadState { THREAD_NEW, THREAD_RUNNING, THREAD_READY, THREAD_DONE };
@@ -108,6 +111,20 @@ struct LFILinuxThread {
 	uint64_t altstack[3];           /* ss_sp, ss_flags, ss_size as given */
 	_Atomic(uint32_t *) waiting_on; /* the futex that the thread sleeps on */
 };
+
+/* A process in `box`, which it takes over also on failure, without descriptors. NULL sets the error. */
+struct LFILinuxProc *proc_make(struct LFILinuxEngine *engine, struct LFIBox *box, int pid, const char *cwd);
+
+/* As lfi_proc_free, also for a process in a pool. */
+void proc_free(struct LFILinuxProc *proc);
+
+/* Whether a host thread is in lfi_thread_run, or in a call. */
+bool proc_host_runs(struct LFILinuxProc *proc);
+
+/* End the threads that the program made, and free all but `keep`, without a look at what they have mapped. */
+void proc_end_threads(struct LFILinuxProc *proc, struct LFILinuxThread *keep);
+
+void snapshot_put(struct LFISnapshot *snapshot);
 
 /* End the process: `status` as lfi_thread_run returns it. The first call counts. All threads leave soon. */
 void proc_end(struct LFILinuxProc *proc, int status);

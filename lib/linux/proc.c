@@ -80,46 +80,45 @@ inherit_stdio(struct LFILinuxProc *proc)
 }
 
 struct LFILinuxProc *
-lfi_proc_new(struct LFILinuxEngine *engine)
+proc_make(struct LFILinuxEngine *engine, struct LFIBox *box, int pid, const char *cwd)
 {
 	struct LFILinuxProc *proc = calloc(1, sizeof *proc);
 
-	if (!proc) {
+	if (proc)
+		proc->cwd = strdup(cwd);
+	if (!proc || !proc->cwd) {
 		error_set(LFI_ERR_NOMEM, "no memory for a process");
+		free(proc);
+		lfi_box_free(box);
 		return NULL;
 	}
 	proc->engine = engine;
 	proc->verbose = engine->opts.verbose;
 	proc->end_event = -1;
 	atomic_init(&proc->umask, 022);
-	proc->pid = FIRST_PID + (int) (atomic_fetch_add(&engine->made, 1) % PIDS) * LINUX_THREADS_MAX;
-	proc->cwd = strdup(engine->wd);
-	if (!proc->cwd) {
-		error_set(LFI_ERR_NOMEM, "no memory for a process");
-		goto free_proc;
-	}
-	proc->box = lfi_box_new(engine->engine);
-	if (!proc->box)
-		goto free_cwd;
+	proc->pid = pid;
+	proc->box = box;
 	proc->info = lfi_box_info(proc->box);
 	box_set_user(proc->box, proc);
 	pthread_mutex_init(&proc->lock, NULL);
 	pthread_mutex_init(&proc->stdio_turn, NULL);
 	pthread_cond_init(&proc->changed, NULL);
 	fdtable_init(&proc->fds);
-	if (inherit_stdio(proc) < 0)
-		goto clear_fds;
 	atomic_fetch_add(&engine->procs, 1);
 	fork_add_proc(proc);
 	return proc;
+}
 
-clear_fds:
-	fdtable_clear(&proc->fds);
-	lfi_box_free(proc->box);
-free_cwd:
-	free(proc->cwd);
-free_proc:
-	free(proc);
+struct LFILinuxProc *
+lfi_proc_new(struct LFILinuxEngine *engine)
+{
+	int pid = FIRST_PID + (int) (atomic_fetch_add(&engine->made, 1) % PIDS) * LINUX_THREADS_MAX;
+	struct LFIBox *box = lfi_box_new(engine->engine);
+	struct LFILinuxProc *proc = box ? proc_make(engine, box, pid, engine->wd) : NULL;
+
+	if (!proc || inherit_stdio(proc) == 0)
+		return proc;
+	proc_free(proc);
 	return NULL;
 }
 
@@ -129,36 +128,46 @@ lfi_proc_box(struct LFILinuxProc *proc)
 	return proc->box;
 }
 
-/* Whether a host thread is in lfi_thread_run. */
-static bool
-host_runs(struct LFILinuxProc *proc)
+bool
+proc_host_runs(struct LFILinuxProc *proc)
 {
 	bool found = false;
 
 	pthread_mutex_lock(&proc->lock);
 	for (struct LFILinuxThread *thread = proc->threads; thread; thread = thread->next)
-		found |= thread->state == THREAD_RUNNING && !thread->cloned;
+		found |=
+		    !thread->cloned && thread->ctx && (thread->state == THREAD_RUNNING || ctx_entered(thread->ctx));
 	pthread_mutex_unlock(&proc->lock);
 	return found;
 }
 
 void
-lfi_proc_free(struct LFILinuxProc *proc)
+proc_end_threads(struct LFILinuxProc *proc, struct LFILinuxThread *keep)
 {
-	if (!proc)
-		return;
-	if (host_runs(proc)) {
-		error_set(LFI_ERR_BUSY, "a thread of process %d still runs", proc->pid);
-		return;
-	}
-	/* Threads that the program made end when the host program says so. */
-	proc_end(proc, ENDED_BY_HOST);
+	struct LFILinuxThread *thread, *next;
+	bool live;
+
+	pthread_mutex_lock(&proc->lock);
+	live = proc->live > 0;
+	pthread_mutex_unlock(&proc->lock);
+	if (live)
+		proc_end(proc, ENDED_BY_HOST);
 	proc_wait(proc, false);
-	while (proc->threads) {
-		/* Goes with the box. */
-		proc->threads->has_stack = false;
-		thread_destroy(proc->threads);
+	for (thread = proc->threads; thread; thread = next) {
+		next = thread->next;
+		if (thread == keep)
+			continue;
+		/* Goes with the box, or its reset. */
+		thread->has_stack = false;
+		thread_destroy(thread);
 	}
+}
+
+void
+proc_free(struct LFILinuxProc *proc)
+{
+	/* Threads that the program made end when the host program says so. */
+	proc_end_threads(proc, NULL);
 	fork_remove_proc(proc);
 	fdtable_clear(&proc->fds);
 	lfi_box_free(proc->box);
@@ -168,10 +177,26 @@ lfi_proc_free(struct LFILinuxProc *proc)
 	pthread_mutex_destroy(&proc->stdio_turn);
 	pthread_mutex_destroy(&proc->lock);
 	atomic_fetch_sub(&proc->engine->procs, 1);
-	load_symbols_free(proc->symbols);
+	if (proc->snapshot)
+		snapshot_put(proc->snapshot);
+	else
+		load_symbols_free(proc->symbols);
 	free(proc->path);
 	free(proc->cwd);
 	free(proc);
+}
+
+void
+lfi_proc_free(struct LFILinuxProc *proc)
+{
+	if (!proc)
+		return;
+	if (proc->pool)
+		error_set(LFI_ERR_INVALID, "process %d belongs to a pool: lfi_pool_free frees it", proc->pid);
+	else if (proc_host_runs(proc))
+		error_set(LFI_ERR_BUSY, "a thread of process %d still runs", proc->pid);
+	else
+		proc_free(proc);
 }
 
 /* ---- Loading ---- */

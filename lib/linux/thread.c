@@ -87,7 +87,7 @@ thread_destroy(struct LFILinuxThread *thread)
 {
 	delist(thread);
 	if (thread->has_stack)
-		lfi_box_munmap(thread->proc->box, thread->stack.start, thread->stack.size);
+		load_stack_unmap(thread->proc->box, &thread->stack);
 	if (thread->proc->first == thread)
 		thread->proc->first = NULL;
 	lfi_ctx_free(thread->ctx);

@@ -75,7 +75,7 @@ image_span(const struct ElfView *view, struct Pages *span, uint64_t *align)
 	return 0;
 }
 
-/* I1: the lowest place that the span's alignment allows. */
+/* I1: the lowest place that the span's alignment allows, above the room for a stack. */
 static int
 place_image(struct LFIBox *box, const struct Pages *span, uint64_t align, struct LoadImage *image)
 {
@@ -84,7 +84,7 @@ place_image(struct LFIBox *box, const struct Pages *span, uint64_t align, struct
 	uint64_t skew = span->start & (align - 1);
 	uint64_t start;
 
-	if (!checked_add(info.min, align, &start) || !checked_align_up(info.min, align, &start) ||
+	if (!checked_align_up(info.min + LOAD_PAGE + LOAD_STACK_ROOM, align, &start) ||
 	    !checked_add(start, skew, &start) || !range_within(start, size, info.min, info.max))
 		return error_set(LFI_ERR_ELF,
 		    "the program's 0x%" PRIx64 " bytes of address space (0x%" PRIx64 " to 0x%" PRIx64

@@ -20,6 +20,7 @@ struct LoadImage {
 	lfiptr entry;
 	lfiptr phdr; /* of its program headers in the sandbox; 0 when they are not loaded */
 	unsigned phnum;
+	bool oblivious; /* its code never stores an address that has the base in it */
 };
 
 /*
@@ -64,10 +65,18 @@ struct LoadStack {
 	lfiptr start; /* of the mapping, guard included */
 	size_t size;
 	lfiptr sp;
+	bool low; /* the guard is not mapped */
 };
 
-/* Maps `size` bytes with an inaccessible guard below; sp is the top. 0 or -1. */
+/*
+ * Maps `size` bytes with an inaccessible guard below; sp is the top. 0 or -1. The first stack goes right below the
+ * program when it fits: then the guard is the sandbox's empty lower end, and both share page tables.
+ */
 int load_stack_map(struct LFIBox *box, size_t size, struct LoadStack *stack);
+void load_stack_unmap(struct LFIBox *box, const struct LoadStack *stack);
+
+/* Left free below a program, and a page for core's callback entries. */
+enum { LOAD_STACK_ROOM = 2 * 1024 * 1024 };
 
 /* Whether the address lies in the stack's guard. */
 bool load_stack_guards(const struct LoadStack *stack, lfiptr address);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "checked.h"
+#include "core.h"
 #include "error.h"
 #include "load.h"
 #include "load_arch.h"
@@ -32,6 +33,32 @@ struct Block {
 	size_t string; /* offset of the next string */
 };
 
+/* At the sandbox's lower end, and a page below the program, for core's callback entries. False when it does not fit. */
+static bool
+map_low(struct LFIBox *box, uint64_t size, struct LoadStack *stack)
+{
+	struct LFIBoxInfo info = lfi_box_info(box);
+	struct BoxMapping lowest;
+	lfiptr start = info.min;
+
+	if (!box_mapping(box, start, &lowest) || lowest.addr - start != size + LOAD_PAGE)
+		return false;
+	if (lfi_box_mapat(box, start, size, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1,
+		0) == (lfiptr) -1)
+		return false;
+	*stack = (struct LoadStack){
+	    .start = start - STACK_GUARD, .size = size + STACK_GUARD, .sp = start + size, .low = true};
+	return true;
+}
+
+void
+load_stack_unmap(struct LFIBox *box, const struct LoadStack *stack)
+{
+	size_t guard = stack->low ? STACK_GUARD : 0;
+
+	lfi_box_munmap(box, stack->start + guard, stack->size - guard);
+}
+
 int
 load_stack_map(struct LFIBox *box, size_t size, struct LoadStack *stack)
 {
@@ -41,6 +68,8 @@ load_stack_map(struct LFIBox *box, size_t size, struct LoadStack *stack)
 	if (size < STACK_MIN || !checked_align_up(size, LOAD_PAGE, &rounded) ||
 	    !checked_add(rounded, STACK_GUARD, &whole))
 		return error_set(LFI_ERR_INVALID, "a stack of %zu bytes: at least %d are needed", size, STACK_MIN);
+	if (map_low(box, rounded, stack))
+		return 0;
 	start = lfi_box_mapany(box, whole, LFI_PROT_NONE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
 	if (start == (lfiptr) -1)
 		return error_prefix("stack of %zu bytes: ", size);

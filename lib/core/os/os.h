@@ -48,6 +48,25 @@ int os_shareable(size_t size, void **out);
 /* A read-write page at an address that cannot be guessed. */
 int os_random_page(size_t size, void **out);
 
+/*
+ * A file of `size` bytes in memory, all holes; write and read parts of it; after os_image_seal nobody can write, cut
+ * or grow it any more, through whatever descriptor or mapping.
+ */
+int os_image_new(uint64_t size, int *out);
+int os_image_write(int fd, const void *bytes, size_t size, uint64_t off);
+int os_image_read(int fd, void *bytes, size_t size, uint64_t off);
+int os_image_seal(int fd);
+void os_image_close(int fd);
+
+/* Private pages become what they were when they were mapped. */
+int os_discard(uint64_t addr, size_t size);
+
+/* What os_pagemap_touched needs, or -1; the caller closes it. */
+int os_pagemap_open(void);
+
+/* Whether the page holds something of its own; true when it cannot be told. */
+bool os_pagemap_touched(int fd, uint64_t addr);
+
 /* Whether os_barrier works here. Once per process. */
 bool os_barrier_init(void);
 

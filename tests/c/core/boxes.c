@@ -451,6 +451,52 @@ contexts_carry_their_data(void **state)
 	drop(&f);
 }
 
+/* Size of the process and number of its mappings. */
+static void
+footprint(unsigned long *pages, int *mappings)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	int c;
+
+	assert_int_equal(fscanf(file, "%lu", pages), 1);
+	fclose(file);
+	file = fopen("/proc/self/maps", "r");
+	for (*mappings = 0; (c = getc(file)) != EOF;)
+		*mappings += c == '\n';
+	fclose(file);
+}
+
+static void
+thirty_thousand_boxes_fit_and_leave_nothing(void **state)
+{
+	enum { N = 30000 };
+	struct LFIBox **boxes = calloc(N, sizeof *boxes);
+	unsigned long pages_before, pages;
+	int before, mappings;
+	struct LFIEngine *engine;
+
+	footprint(&pages_before, &before);
+	engine = lfi_new((struct LFIOptions) {.boxsize = 0}, N);
+	if (!engine)
+		fail_msg("%s", lfi_errmsg());
+	for (int i = 0; i < N; i++) {
+		boxes[i] = lfi_box_new(engine);
+		if (!boxes[i])
+			fail_msg("box %d: %s", i, lfi_errmsg());
+		assert_int_equal(lfi_box_info(boxes[i]).base % ((uint64_t) 1 << 32), 0);
+	}
+	assert_null(lfi_box_new(engine));
+	assert_error(LFI_ERR_NOSPACE);
+	for (int i = 0; i < N; i++)
+		lfi_box_free(boxes[i]);
+	lfi_free(engine);
+	footprint(&pages, &mappings);
+	/* The C library may have grown its heap, by a mapping or two. */
+	assert_in_range(mappings, before - 2, before + 2);
+	assert_true(pages < pages_before + (64 << 20) / PAGE);
+	free(boxes);
+}
+
 int
 main(void)
 {
@@ -462,6 +508,7 @@ main(void)
 		cmocka_unit_test(nothing_is_left_behind),
 		cmocka_unit_test(addresses_are_used_again_and_are_empty),
 		cmocka_unit_test(thousands_of_boxes_lie_wall_to_wall),
+		cmocka_unit_test(thirty_thousand_boxes_fit_and_leave_nothing),
 		cmocka_unit_test(out_of_memory_is_an_error),
 		cmocka_unit_test(out_of_mappings_is_an_error),
 		cmocka_unit_test(one_sandbox_cannot_take_all_mappings),

@@ -56,7 +56,7 @@ static void
 random_operations_agree_with_an_array_of_pages(void **state)
 {
 	for (int round = 0; round < 200; round++) {
-		struct PageMap map = {NULL, 0, 0};
+		struct PageMap map = {.runs = NULL};
 		struct Model model;
 
 		for (int i = 0; i < N; i++)
@@ -95,7 +95,7 @@ random_operations_agree_with_an_array_of_pages(void **state)
 static void
 what_the_kernel_keeps_apart_is_never_joined(void **state)
 {
-	struct PageMap map = {NULL, 0, 0};
+	struct PageMap map = {.runs = NULL};
 
 	pages_reserve(&map);
 	pages_set(&map, 0, 4, RX, 1);
@@ -113,7 +113,7 @@ what_the_kernel_keeps_apart_is_never_joined(void **state)
 static void
 the_highest_place_that_fits_is_found(void **state)
 {
-	struct PageMap map = {NULL, 0, 0};
+	struct PageMap map = {.runs = NULL};
 
 	assert_int_equal(pages_place(&map, 5, 10, 20), 15);
 	assert_int_equal(pages_place(&map, 10, 10, 20), 10);

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pools: processes made ahead from one snapshot. Trusted.
+ *
+ *   I1  A process is taken by one caller at a time, and reset between two: a slot goes FREE, TAKEN, RESETTING, FREE.
+ *   I2  What lfi_pool_give is handed is looked up, not looked into: it may be anything.
+ */
+#include <stdlib.h>
+
+#include "error.h"
+#include "linux.h"
+
+enum SlotState { SLOT_FREE, SLOT_TAKEN, SLOT_RESETTING };
+
+struct Slot {
+	struct LFILinuxProc *proc;
+	_Atomic int state;
+};
+
+struct LFIPool {
+	pthread_mutex_t lock; /* free, nfree */
+	size_t n;
+	struct Slot *slots; /* ordered by the process's address */
+	size_t *free;       /* stack of slots */
+	size_t nfree;
+};
+
+static int
+by_address(const void *a, const void *b)
+{
+	const struct Slot *x = a, *y = b;
+
+	return (x->proc > y->proc) - (x->proc < y->proc);
+}
+
+static void
+destroy(struct LFIPool *pool)
+{
+	for (size_t i = 0; i < pool->n; i++)
+		proc_free(pool->slots[i].proc);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool->slots);
+	free(pool->free);
+	free(pool);
+}
+
+static struct LFIPool *
+allocate(size_t n)
+{
+	struct LFIPool *pool = calloc(1, sizeof *pool);
+
+	if (!pool)
+		return NULL;
+	pool->slots = calloc(n, sizeof *pool->slots);
+	pool->free = calloc(n, sizeof *pool->free);
+	pthread_mutex_init(&pool->lock, NULL);
+	if (pool->slots && pool->free)
+		return pool;
+	destroy(pool);
+	return NULL;
+}
+
+/* What was given back last is taken first: its memory is warm. */
+static void
+push(struct LFIPool *pool, struct Slot *slot)
+{
+	pthread_mutex_lock(&pool->lock);
+	atomic_store(&slot->state, SLOT_FREE);
+	pool->free[pool->nfree++] = (size_t) (slot - pool->slots);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+struct LFIPool *
+lfi_pool_new(struct LFISnapshot *snapshot, size_t n)
+{
+	struct LFIPool *pool;
+
+	if (!snapshot || n == 0) {
+		if (snapshot)
+			error_set(LFI_ERR_INVALID, "a pool of 0 processes");
+		else
+			error_null("snapshot");
+		return NULL;
+	}
+	pool = allocate(n);
+	if (!pool) {
+		error_set(LFI_ERR_NOMEM, "no memory for a pool of %zu processes", n);
+		return NULL;
+	}
+	for (; pool->n < n; pool->n++) {
+		struct LFILinuxProc *proc = lfi_snapshot_clone(snapshot);
+
+		if (!proc) {
+			destroy(pool);
+			return NULL;
+		}
+		proc->pool = pool;
+		pool->slots[pool->n].proc = proc;
+	}
+	qsort(pool->slots, n, sizeof *pool->slots, by_address);
+	for (size_t i = n; i > 0; i--)
+		push(pool, &pool->slots[i - 1]);
+	return pool;
+}
+
+struct LFILinuxProc *
+lfi_pool_take(struct LFIPool *pool)
+{
+	struct LFILinuxProc *proc = NULL;
+
+	if (!pool) {
+		error_null("pool");
+		return NULL;
+	}
+	pthread_mutex_lock(&pool->lock);
+	if (pool->nfree > 0) {
+		struct Slot *slot = &pool->slots[pool->free[--pool->nfree]];
+
+		atomic_store(&slot->state, SLOT_TAKEN);
+		proc = slot->proc;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	if (!proc)
+		error_set(LFI_ERR_LIMIT, "all %zu processes of the pool are taken", pool->n);
+	return proc;
+}
+
+int
+lfi_pool_give(struct LFIPool *pool, struct LFILinuxProc *proc)
+{
+	struct Slot key = {.proc = proc}, *slot;
+	int taken = SLOT_TAKEN;
+
+	if (!pool || !proc)
+		return error_null(pool ? "process" : "pool");
+	slot = bsearch(&key, pool->slots, pool->n, sizeof *pool->slots, by_address);
+	if (!slot)
+		return error_set(LFI_ERR_INVALID, "process %p is none of this pool's", (void *) proc);
+	if (!atomic_compare_exchange_strong(&slot->state, &taken, SLOT_RESETTING))
+		return error_set(LFI_ERR_INVALID, "process %p is not taken: it was given back already", (void *) proc);
+	if (lfi_proc_reset(proc) < 0) {
+		atomic_store(&slot->state, SLOT_TAKEN);
+		return -1;
+	}
+	push(pool, slot);
+	return 0;
+}
+
+void
+lfi_pool_free(struct LFIPool *pool)
+{
+	size_t nfree;
+
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	nfree = pool->nfree;
+	pthread_mutex_unlock(&pool->lock);
+	if (nfree < pool->n)
+		error_set(LFI_ERR_BUSY, "%zu processes of the pool have not been given back", pool->n - nfree);
+	else
+		destroy(pool);
+}

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT */
+/* Boxes frozen, cloned and reset: who sees whose writes, and what hostile code can make of the mappings meanwhile. */
+#include "core_test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "box.h"
+#include "os/os.h"
+
+#define FIXED LFI_MAP_FIXED
+
+/* A box with code that reads and writes memory, frozen; addresses are offsets from the base. */
+struct Frozen {
+	struct Fixture f;
+	struct BoxImage *image;
+	lfiptr load, store, stack, buffer;
+};
+
+static struct Frozen
+frozen(void)
+{
+	struct Frozen z = {.f = fixture((struct LFIOptions) {.boxsize = 0})};
+	lfiptr base = lfi_box_info(z.f.box).base;
+	uint32_t value = 7;
+
+	z.load = LOAD(z.f.box, code_load) - base;
+	z.store = LOAD(z.f.box, code_store) - base;
+	z.stack = z.f.stack - base;
+	z.buffer = z.f.buffer - base;
+	assert_done(lfi_box_copyto(z.f.box, z.f.buffer, &value, sizeof value));
+	z.image = box_freeze(z.f.box);
+	if (!z.image)
+		fail_msg("%s", lfi_errmsg());
+	return z;
+}
+
+static void
+thaw(struct Frozen *z)
+{
+	box_image_put(z->image);
+	drop(&z->f);
+}
+
+static struct LFIContext *
+context(struct Frozen *z, struct LFIBox *box)
+{
+	struct LFIContext *ctx = lfi_ctx_new(box, NULL);
+
+	assert_non_null(ctx);
+	lfi_ctx_regs(ctx)->sp = lfi_box_info(box).base + z->stack;
+	return ctx;
+}
+
+static int
+load(struct Frozen *z, struct LFIBox *box, lfiptr at)
+{
+	struct LFIContext *ctx = context(z, box);
+	int value = LFI_INVOKE(box, &ctx, lfi_box_info(box).base + z->load, int, (unsigned), (unsigned) at);
+
+	assert_int_equal(lfi_errno(), LFI_OK);
+	lfi_ctx_free(ctx);
+	return value;
+}
+
+static void
+store(struct Frozen *z, struct LFIBox *box, lfiptr at, int value)
+{
+	struct LFIContext *ctx = context(z, box);
+
+	LFI_INVOKE(box, &ctx, lfi_box_info(box).base + z->store, void, (unsigned, int), (unsigned) at, value);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	lfi_ctx_free(ctx);
+}
+
+/* The kernel's mappings in the box agree with its page map: "rwx" letters and nothing else. */
+static void
+assert_maps_agree(struct LFIBox *box)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512], prot[8];
+	unsigned long start, end;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof line, maps)) {
+		assert_int_equal(sscanf(line, "%lx-%lx %7s", &start, &end, prot), 3);
+		/* W^X for the whole process. */
+		assert_false(prot[1] == 'w' && prot[2] == 'x');
+		for (uint64_t at = start > box_min(box) ? start : box_min(box); at < end && at < box_max(box);) {
+			size_t i = pages_find(&box->pages, at);
+			const struct PageRun *run = &box->pages.runs[i];
+			bool in = i < box->pages.count && run->start <= at;
+			uint64_t to = i == box->pages.count ? box_max(box) : in ? run->end : run->start;
+
+			assert_int_equal(prot[0] == 'r', in && (run->prot & LFI_PROT_READ));
+			assert_int_equal(prot[1] == 'w', in && (run->prot & LFI_PROT_WRITE));
+			assert_int_equal(prot[2] == 'x', in && (run->prot & LFI_PROT_EXEC));
+			at = to < end ? to : end;
+		}
+	}
+	fclose(maps);
+}
+
+static void
+a_clone_has_the_memory_and_the_code_and_nobody_sees_another_s_writes(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *a = box_clone(z.image), *b = box_clone(z.image), *late;
+
+	assert_non_null(a);
+	assert_non_null(b);
+	assert_int_equal(load(&z, a, z.buffer), 7);
+	store(&z, a, z.buffer, 8);
+	assert_int_equal(load(&z, b, z.buffer), 7);
+	store(&z, z.f.box, z.buffer, 9);
+	assert_int_equal(load(&z, a, z.buffer), 8);
+	assert_int_equal(load(&z, b, z.buffer), 7);
+	late = box_clone(z.image);
+	assert_int_equal(load(&z, late, z.buffer), 7);
+	assert_int_equal(load(&z, z.f.box, z.buffer), 9);
+	assert_maps_agree(a);
+	assert_maps_agree(z.f.box);
+	lfi_box_free(a);
+	lfi_box_free(b);
+	lfi_box_free(late);
+	thaw(&z);
+}
+
+static void
+a_clone_outlives_the_box_that_was_frozen_and_its_image(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *clone = box_clone(z.image);
+
+	lfi_box_free(z.f.box);
+	box_image_put(z.image);
+	assert_int_equal(load(&z, clone, z.buffer), 7);
+	lfi_box_free(clone);
+	lfi_free(z.f.engine);
+}
+
+static void
+what_is_known_of_the_code_goes_with_it(void **state)
+{
+	static const uint8_t fldz[] = {0xd9, 0xee};
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct BoxImage *image;
+	struct LFIBox *clone;
+
+	LOAD(f.box, fldz);
+	assert_true(lfi_box_info(f.box).code & LFI_CODE_X87);
+	image = box_freeze(f.box);
+	assert_non_null(image);
+	clone = box_clone(image);
+	assert_int_equal(lfi_box_info(clone).code, lfi_box_info(f.box).code);
+	assert_int_equal(lfi_box_info(clone).cpu, lfi_box_info(f.box).cpu);
+	lfi_box_free(clone);
+	box_image_put(image);
+	drop(&f);
+}
+
+static void
+a_reset_undoes_what_was_written_and_again(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *clone = box_clone(z.image);
+	struct LFIBox *boxes[] = {clone, z.f.box};
+
+	for (int i = 0; i < 2; i++) {
+		for (int again = 0; again < 3; again++) {
+			store(&z, boxes[i], z.buffer, 11 + again);
+			assert_done(box_reset(boxes[i], false));
+			assert_int_equal(load(&z, boxes[i], z.buffer), 7);
+			store(&z, boxes[i], z.buffer, 22);
+			assert_done(box_reset(boxes[i], true));
+			assert_int_equal(load(&z, boxes[i], z.buffer), 7);
+			assert_maps_agree(boxes[i]);
+		}
+	}
+	lfi_box_free(clone);
+	thaw(&z);
+}
+
+/* What hostile code can do to its mappings; each is undone by a reset. */
+static void
+unmap_code(struct Frozen *z, struct LFIBox *box)
+{
+	assert_done(lfi_box_munmap(box, lfi_box_info(box).base + z->load, PAGE));
+}
+
+static void
+code_becomes_data(struct Frozen *z, struct LFIBox *box)
+{
+	lfiptr at = lfi_box_info(box).base + z->load;
+
+	assert_done(lfi_box_mprotect(box, at, PAGE, RW));
+	assert_done(lfi_box_copyto(box, at, code_ud2, sizeof code_ud2));
+}
+
+static void
+code_becomes_other_code(struct Frozen *z, struct LFIBox *box)
+{
+	lfiptr at = lfi_box_info(box).base + z->load;
+	uint8_t page[PAGE];
+
+	memset(page, 0xcc, sizeof page);
+	memcpy(page, code_ud2, sizeof code_ud2);
+	assert_done(lfi_box_mprotect(box, at, PAGE, RW));
+	assert_done(lfi_box_copyto(box, at, page, sizeof page));
+	assert_done(lfi_box_mprotect(box, at, PAGE, RX));
+}
+
+static void
+data_becomes_code(struct Frozen *z, struct LFIBox *box)
+{
+	lfiptr at = lfi_box_info(box).base + z->buffer;
+	uint8_t page[PAGE];
+
+	memset(page, 0xcc, sizeof page);
+	assert_done(lfi_box_copyto(box, at, page, sizeof page));
+	assert_done(lfi_box_mprotect(box, at, PAGE, RX));
+}
+
+static void
+new_code(struct Frozen *z, struct LFIBox *box)
+{
+	static const uint8_t fldz[] = {0xd9, 0xee};
+
+	LOAD(box, fldz);
+}
+
+static void
+write_then_hide(struct Frozen *z, struct LFIBox *box)
+{
+	lfiptr at = lfi_box_info(box).base + z->buffer;
+	int value = 66;
+
+	assert_done(lfi_box_copyto(box, at, &value, sizeof value));
+	assert_done(lfi_box_mprotect(box, at, PAGE, LFI_PROT_NONE));
+}
+
+/* The map is the same as before, the bytes are not. */
+static void
+write_between_two_protections(struct Frozen *z, struct LFIBox *box)
+{
+	lfiptr at = lfi_box_info(box).base + z->buffer;
+	int value = 66;
+
+	assert_done(lfi_box_mprotect(box, at, PAGE, LFI_PROT_READ));
+	assert_done(lfi_box_mprotect(box, at, PAGE, RW));
+	assert_done(lfi_box_copyto(box, at, &value, sizeof value));
+}
+
+static void
+map_over(struct Frozen *z, struct LFIBox *box)
+{
+	lfiptr at = lfi_box_info(box).base + z->buffer;
+	int value = 66;
+
+	assert_int_equal(lfi_box_mapat(box, at, PAGE, RW, ANON | FIXED, -1, 0), at);
+	assert_done(lfi_box_copyto(box, at, &value, sizeof value));
+}
+
+static void
+map_shared(struct Frozen *z, struct LFIBox *box)
+{
+	assert_true(lfi_box_mapany(box, PAGE, RW, LFI_MAP_SHARED | LFI_MAP_ANONYMOUS, -1, 0) != FAILED);
+}
+
+static void
+unmap_all(struct Frozen *z, struct LFIBox *box)
+{
+	assert_done(lfi_box_munmap(box, box_min(box), box_max(box) - box_min(box)));
+}
+
+static void
+many_runs(struct Frozen *z, struct LFIBox *box)
+{
+	lfiptr at = box_min(box);
+
+	while (lfi_box_mapat(box, at, PAGE, RW, ANON, -1, 0) != FAILED)
+		at += 2 * PAGE;
+	assert_int_equal(lfi_errno(), LFI_ERR_LIMIT);
+}
+
+static void
+a_reset_undoes_all_that_was_done_to_the_mappings(void **state)
+{
+	static void (*const deeds[])(struct Frozen *, struct LFIBox *) = {unmap_code, code_becomes_data,
+	    code_becomes_other_code, data_becomes_code, new_code, write_then_hide, write_between_two_protections,
+	    map_over, map_shared, unmap_all, many_runs};
+	struct Frozen z = frozen();
+	struct LFIBox *clone = box_clone(z.image);
+	struct LFIBox *boxes[] = {clone, z.f.box};
+	struct PageMap before;
+
+	for (size_t i = 0; i < sizeof deeds / sizeof deeds[0]; i++) {
+		for (int b = 0; b < 2; b++) {
+			uint32_t code = lfi_box_info(boxes[b]).code;
+
+			memset(&before, 0, sizeof before);
+			assert_int_equal(pages_copy(&before, &boxes[b]->pages, 0), 0);
+			deeds[i](&z, boxes[b]);
+			assert_done(box_reset(boxes[b], false));
+			assert_int_equal(boxes[b]->pages.count, before.count);
+			for (size_t k = 0; k < before.count; k++)
+				assert_memory_equal(&boxes[b]->pages.runs[k], &before.runs[k], sizeof(struct PageRun));
+			assert_maps_agree(boxes[b]);
+			assert_int_equal(lfi_box_info(boxes[b]).code, code);
+			assert_int_equal(load(&z, boxes[b], z.buffer), 7);
+			store(&z, boxes[b], z.buffer, 5);
+			assert_done(box_reset(boxes[b], false));
+			assert_int_equal(load(&z, boxes[b], z.buffer), 7);
+			pages_free(&before);
+		}
+	}
+	lfi_box_free(clone);
+	thaw(&z);
+}
+
+static void
+a_reset_sees_through_changes_behind_the_core_s_back_when_told_to(void **state)
+{
+	struct Frozen z = frozen();
+	lfiptr at = lfi_box_info(z.f.box).base + z.load;
+
+	assert_int_equal(mprotect((void *) at, PAGE, PROT_READ), 0);
+	assert_done(box_reset(z.f.box, true));
+	assert_int_equal(load(&z, z.f.box, z.buffer), 7);
+	thaw(&z);
+}
+
+static void
+a_box_with_8192_runs_is_frozen_and_cloned(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *clone;
+	struct BoxImage *image;
+
+	many_runs(&z, z.f.box);
+	image = box_freeze(z.f.box);
+	assert_non_null(image);
+	clone = box_clone(image);
+	assert_non_null(clone);
+	assert_int_equal(clone->pages.count, z.f.box->pages.count);
+	assert_int_equal(load(&z, clone, z.buffer), 7);
+	lfi_box_free(clone);
+	box_image_put(image);
+	thaw(&z);
+}
+
+static void
+inaccessible_pages_keep_what_they_hold(void **state)
+{
+	struct Frozen z = frozen();
+	lfiptr base = lfi_box_info(z.f.box).base;
+	lfiptr big = lfi_box_mapany(z.f.box, (size_t) 1 << 30, LFI_PROT_NONE, ANON, -1, 0);
+	struct BoxImage *image;
+	struct LFIBox *clone;
+	int value = 0;
+
+	assert_true(big != FAILED);
+	write_then_hide(&z, z.f.box);
+	image = box_freeze(z.f.box);
+	assert_non_null(image);
+	clone = box_clone(image);
+	assert_maps_agree(clone);
+	assert_int_equal(lfi_box_copyfm(clone, &value, clone->base + z.buffer, sizeof value), -1);
+	assert_error(LFI_ERR_UNMAPPED);
+	assert_done(lfi_box_mprotect(clone, clone->base + z.buffer, PAGE, RW));
+	assert_int_equal(load(&z, clone, z.buffer), 66);
+	assert_done(lfi_box_mprotect(clone, clone->base + (big - base), PAGE, RW));
+	assert_int_equal(load(&z, clone, big - base), 0);
+	store(&z, clone, big - base, 1);
+	assert_done(lfi_box_mprotect(clone, clone->base + (big - base), PAGE, LFI_PROT_NONE));
+	assert_done(box_reset(clone, false));
+	assert_done(lfi_box_mprotect(clone, clone->base + (big - base), PAGE, RW));
+	assert_int_equal(load(&z, clone, big - base), 0);
+	lfi_box_free(clone);
+	box_image_put(image);
+	thaw(&z);
+}
+
+static void
+a_private_file_is_frozen_as_it_is_now(void **state)
+{
+	struct Frozen z = frozen();
+	int fd = memfd_create("test", 0), value = 3;
+	struct BoxImage *image;
+	struct LFIBox *clone;
+	lfiptr at;
+
+	assert_int_equal(pwrite(fd, &value, sizeof value, 0), sizeof value);
+	at = lfi_box_mapany(z.f.box, PAGE, RW, LFI_MAP_PRIVATE, fd, 0);
+	assert_true(at != FAILED);
+	image = box_freeze(z.f.box);
+	assert_non_null(image);
+	value = 4;
+	assert_int_equal(pwrite(fd, &value, sizeof value, 0), sizeof value);
+	clone = box_clone(image);
+	assert_int_equal(load(&z, clone, at), 3);
+	lfi_box_free(clone);
+	box_image_put(image);
+	/* A page beyond the file's end cannot be read. */
+	at = lfi_box_mapany(z.f.box, 2 * PAGE, RW, LFI_MAP_PRIVATE, fd, 0);
+	assert_true(at != FAILED);
+	assert_null(box_freeze(z.f.box));
+	assert_error(LFI_ERR_UNMAPPED);
+	assert_int_equal(load(&z, z.f.box, z.buffer), 7);
+	close(fd);
+	thaw(&z);
+}
+
+static void
+shared_memory_and_entered_contexts_are_refused(void **state)
+{
+	struct Frozen z = frozen();
+	lfiptr at = lfi_box_mapany(z.f.box, PAGE, RW, LFI_MAP_SHARED | LFI_MAP_ANONYMOUS, -1, 0);
+	struct Frame frame = {.kind = FRAME_CALL};
+	struct LFIBox *plain;
+
+	assert_true(at != FAILED);
+	assert_null(box_freeze(z.f.box));
+	assert_error(LFI_ERR_UNSUPPORTED);
+	assert_done(lfi_box_munmap(z.f.box, at, PAGE));
+	assert_done(frame_push(z.f.ctx, &frame));
+	assert_null(box_freeze(z.f.box));
+	assert_error(LFI_ERR_BUSY);
+	assert_int_equal(box_reset(z.f.box, false), -1);
+	assert_error(LFI_ERR_BUSY);
+	assert_int_equal(box_reset(z.f.box, true), -1);
+	assert_error(LFI_ERR_BUSY);
+	frame_pop(z.f.ctx, &frame);
+	assert_done(box_reset(z.f.box, false));
+	plain = lfi_box_new(z.f.engine);
+	assert_int_equal(box_reset(plain, false), -1);
+	assert_error(LFI_ERR_INVALID);
+	lfi_box_free(plain);
+	thaw(&z);
+}
+
+/* Number of the descriptor of the newest image, found by its name. */
+static int
+find_memfd(void)
+{
+	char path[64], name[256];
+	int found = -1;
+
+	for (int fd = 0; fd < 64; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		n = readlink(path, name, sizeof name - 1);
+		name[n > 0 ? n : 0] = 0;
+		if (strstr(name, "memfd:lfi"))
+			found = fd;
+	}
+	return found;
+}
+
+static void
+nobody_can_write_the_file_of_an_image(void **state)
+{
+	struct Frozen z = frozen();
+	int fd = find_memfd(), again;
+	char path[64];
+	struct LFIBox *clone = box_clone(z.image);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "x", 1), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t) z.load, PAGE), -1);
+	assert_ptr_equal(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t) z.load), MAP_FAILED);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL), -1);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	again = open(path, O_RDWR);
+	if (again >= 0) {
+		assert_int_equal(pwrite(again, "x", 1, (off_t) z.load), -1);
+		assert_ptr_equal(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, again, 0), MAP_FAILED);
+		close(again);
+	}
+	assert_int_equal(load(&z, clone, z.buffer), 7);
+	lfi_box_free(clone);
+	thaw(&z);
+	assert_int_equal(find_memfd(), -1);
+}
+
+static void
+a_clone_of_a_clone_has_both_s_writes(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *a = box_clone(z.image), *b;
+	struct BoxImage *image;
+
+	store(&z, a, z.buffer + 8, 1);
+	image = box_freeze(a);
+	assert_non_null(image);
+	lfi_box_free(a);
+	b = box_clone(image);
+	assert_int_equal(load(&z, b, z.buffer), 7);
+	assert_int_equal(load(&z, b, z.buffer + 8), 1);
+	assert_int_equal(load(&z, z.f.box, z.buffer + 8), 0);
+	lfi_box_free(b);
+	box_image_put(image);
+	thaw(&z);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_clone_has_the_memory_and_the_code_and_nobody_sees_another_s_writes),
+	    cmocka_unit_test(a_clone_outlives_the_box_that_was_frozen_and_its_image),
+	    cmocka_unit_test(what_is_known_of_the_code_goes_with_it),
+	    cmocka_unit_test(a_reset_undoes_what_was_written_and_again),
+	    cmocka_unit_test(a_reset_undoes_all_that_was_done_to_the_mappings),
+	    cmocka_unit_test(a_reset_sees_through_changes_behind_the_core_s_back_when_told_to),
+	    cmocka_unit_test(a_box_with_8192_runs_is_frozen_and_cloned),
+	    cmocka_unit_test(inaccessible_pages_keep_what_they_hold),
+	    cmocka_unit_test(a_private_file_is_frozen_as_it_is_now),
+	    cmocka_unit_test(shared_memory_and_entered_contexts_are_refused),
+	    cmocka_unit_test(nobody_can_write_the_file_of_an_image),
+	    cmocka_unit_test(a_clone_of_a_clone_has_both_s_writes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

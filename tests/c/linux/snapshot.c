@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Snapshots, clones, resets and pools of processes: what a clone has, that it is its own from then on, and what a
+ * reset brings back. The library is programs/stateful.c.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <lfi/lfi.h>
+
+#include "linux.h"
+
+static char dir[] = "/tmp/lfi-snapshot-XXXXXX";
+
+struct Host {
+	struct LFIEngine *engine;
+	struct LFILinuxEngine *linux_;
+	struct LFILinuxProc *proc;
+	struct LFILinuxThread *thread;
+};
+
+static void
+program_path(char path[128], const char *name)
+{
+	snprintf(path, 128, "%s/%s.lfi", dir, name);
+}
+
+static struct LFILinuxProc *
+load(struct Host *host, const char *name)
+{
+	struct LFILinuxProc *proc = lfi_proc_new(host->linux_);
+	char path[128];
+
+	program_path(path, name);
+	assert_non_null(proc);
+	if (!lfi_proc_load_file(proc, path))
+		fail_msg("%s", lfi_errmsg());
+	/* Addresses are masked, so that these few functions work at another base even where the loader does not say so. */
+	proc->image.oblivious = true;
+	return proc;
+}
+
+static struct Host
+host_open(size_t boxes)
+{
+	static const char *maps[] = {"/tmp=/tmp", NULL};
+	struct Host host = {.engine = lfi_new((struct LFIOptions){.boxsize = 0}, boxes)};
+
+	assert_non_null(host.engine);
+	host.linux_ = lfi_linux_new(host.engine, (struct LFILinuxOptions){.dir_maps = maps});
+	assert_non_null(host.linux_);
+	return host;
+}
+
+/* The library, ready, with a heap of its own: sum() is 5 + 0 + 9 + 4 * 7. */
+enum { SUM = 42 };
+
+static struct Host
+library_open(size_t boxes)
+{
+	struct Host host = host_open(boxes);
+	union LFIValue seven = {.i = 7}, result = {.i = -1};
+
+	host.proc = load(&host, "stateful");
+	host.thread = lfi_thread_new(host.proc, 0, NULL, NULL);
+	assert_non_null(host.thread);
+	if (lfi_linux_init_clone(host.thread) < 0)
+		fail_msg("%s", lfi_errmsg());
+	assert_int_equal(
+	    lfi_call(lfi_thread_ctx(host.thread), lfi_proc_sym(host.proc, "prepare"), "i(i)", &seven, &result), 0);
+	assert_int_equal(result.i, 0);
+	return host;
+}
+
+static void
+host_close(struct Host *host)
+{
+	lfi_proc_free(host->proc);
+	lfi_linux_free(host->linux_);
+	lfi_free(host->engine);
+}
+
+static struct LFISnapshot *
+freeze(struct LFILinuxProc *proc)
+{
+	struct LFISnapshot *snapshot = lfi_snapshot_new(proc);
+
+	if (!snapshot)
+		fail_msg("%s", lfi_errmsg());
+	return snapshot;
+}
+
+static struct LFILinuxProc *
+clone_of(struct LFISnapshot *snapshot)
+{
+	struct LFILinuxProc *proc = lfi_snapshot_clone(snapshot);
+
+	if (!proc)
+		fail_msg("%s", lfi_errmsg());
+	return proc;
+}
+
+/* A call with at most one integer or pointer; what it returns, or -1000 - lfi_errno(). */
+static int
+call(struct LFILinuxProc *proc, const char *name, int64_t arg)
+{
+	union LFIValue value = {.i = arg}, result = {.i = 0};
+	struct LFILinuxThread *thread = lfi_proc_thread(proc);
+
+	assert_non_null(thread);
+	if (lfi_call(lfi_thread_ctx(thread), lfi_proc_sym(proc, name), "i(l)", &value, &result) < 0)
+		return -1000 - lfi_errno();
+	return (int) result.i;
+}
+
+static int
+sum(struct LFILinuxProc *proc)
+{
+	return call(proc, "sum", 0);
+}
+
+/* A string in the process's memory. */
+static lfiptr
+string(struct LFILinuxProc *proc, const char *text)
+{
+	struct LFIBox *box = lfi_proc_box(proc);
+	lfiptr at = lfi_box_mapany(box, 4096, 3, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
+
+	assert_true(at != (lfiptr) -1);
+	assert_int_equal(lfi_box_copyto(box, at, text, strlen(text) + 1), 0);
+	return at;
+}
+
+static int
+open_file(struct LFILinuxProc *proc, const char *path)
+{
+	return call(proc, "open_file", (int64_t) string(proc, path));
+}
+
+static void
+clones_start_with_the_heap_and_go_their_own_ways(void **state)
+{
+	struct Host host = library_open(4);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFILinuxProc *a = clone_of(snapshot), *b = clone_of(snapshot), *late;
+
+	assert_int_equal(sum(a), SUM);
+	assert_int_equal(sum(b), SUM);
+	call(a, "change", 100);
+	assert_int_equal(sum(a), 700);
+	assert_int_equal(sum(b), SUM);
+	assert_int_equal(sum(host.proc), SUM);
+	call(host.proc, "change", 1);
+	assert_int_equal(sum(b), SUM);
+	late = clone_of(snapshot);
+	assert_int_equal(sum(late), SUM);
+	assert_int_equal(call(late, "grow", 300000), 0);
+	assert_int_equal(sum(late), SUM);
+	lfi_proc_free(a);
+	lfi_proc_free(b);
+	lfi_proc_free(late);
+	lfi_snapshot_free(snapshot);
+	assert_int_equal(sum(host.proc), 7);
+	host_close(&host);
+}
+
+static void
+clones_outlive_the_process_and_the_snapshot(void **state)
+{
+	struct Host host = library_open(2);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFILinuxProc *clone = clone_of(snapshot);
+
+	lfi_snapshot_free(snapshot);
+	lfi_proc_free(host.proc);
+	assert_int_equal(sum(clone), SUM);
+	call(clone, "change", 1);
+	assert_int_equal(lfi_proc_reset(clone), 0);
+	assert_int_equal(sum(clone), SUM);
+	host.proc = clone;
+	host_close(&host);
+}
+
+static void
+a_program_that_has_not_run_is_cloned_and_each_runs(void **state)
+{
+	struct Host host = host_open(3);
+	const char *argv[] = {"arguments", "a", "b"};
+	struct LFISnapshot *before, *after;
+	struct LFILinuxProc *a, *b;
+	struct LFILinuxThread *thread;
+
+	host.proc = load(&host, "arguments");
+	assert_int_equal(lfi_proc_stdio(host.proc, -1, -1, -1), 0);
+	before = freeze(host.proc);
+	a = clone_of(before);
+	assert_null(lfi_proc_thread(a));
+	assert_int_equal(lfi_errno(), LFI_ERR_NOTFOUND);
+	thread = lfi_thread_new(a, 3, argv, NULL);
+	assert_non_null(thread);
+	assert_ptr_equal(lfi_proc_thread(a), thread);
+	assert_int_equal(lfi_thread_run(thread), 3);
+	/* It lives again, without the thread. */
+	assert_int_equal(lfi_proc_reset(a), 0);
+	assert_null(lfi_proc_thread(a));
+	assert_int_equal(lfi_thread_run(lfi_thread_new(a, 2, argv, NULL)), 2);
+	assert_non_null(lfi_thread_new(host.proc, 3, argv, NULL));
+	after = freeze(host.proc);
+	b = clone_of(after);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(lfi_thread_run(lfi_proc_thread(b)), 3);
+		assert_int_equal(lfi_proc_reset(b), 0);
+	}
+	lfi_proc_free(a);
+	lfi_proc_free(b);
+	lfi_snapshot_free(before);
+	lfi_snapshot_free(after);
+	host_close(&host);
+}
+
+/* What is to be undone, on a process whose sum is SUM. */
+static void
+crash(struct LFILinuxProc *proc)
+{
+	assert_int_equal(call(proc, "crash", 0), -1000 - LFI_ERR_FAULT);
+}
+
+static void
+change_memory(struct LFILinuxProc *proc)
+{
+	call(proc, "change", 3);
+	assert_int_equal(sum(proc), 21);
+}
+
+static void
+grow_the_heap(struct LFILinuxProc *proc)
+{
+	assert_int_equal(call(proc, "grow", 1000), 0);
+	assert_int_equal(call(proc, "grow", 100000), 0);
+	assert_int_equal(call(proc, "grow", 1000000), 0);
+}
+
+static void
+leave(struct LFILinuxProc *proc)
+{
+	call(proc, "leave", 3);
+}
+
+static void
+change_the_kernel_s_state(struct LFILinuxProc *proc)
+{
+	assert_int_equal(call(proc, "change_kernel_state", 0), 0);
+	assert_int_equal(call(proc, "kernel_state", 0), 3);
+}
+
+static void
+start_threads(struct LFILinuxProc *proc)
+{
+	assert_int_equal(call(proc, "start_thread", 0), 0);
+	assert_int_equal(call(proc, "start_thread", 0), 0);
+}
+
+static void
+call_from_another_context(struct LFILinuxProc *proc)
+{
+	struct LFIContext *ctx = NULL;
+
+	assert_int_equal(LFI_INVOKE(lfi_proc_box(proc), &ctx, lfi_proc_sym(proc, "sum"), int, (void) ), SUM);
+	assert_non_null(ctx);
+}
+
+static void
+open_many(struct LFILinuxProc *proc)
+{
+	for (int i = 0; i < 100; i++)
+		assert_true(open_file(proc, "/tmp") >= 0);
+}
+
+static void
+free_the_first_thread(struct LFILinuxProc *proc)
+{
+	lfi_thread_free(lfi_proc_thread(proc));
+}
+
+static void
+unmap_all(struct LFILinuxProc *proc)
+{
+	struct LFIBoxInfo info = lfi_box_info(lfi_proc_box(proc));
+
+	assert_int_equal(lfi_box_munmap(lfi_proc_box(proc), info.min, info.max - info.min), 0);
+}
+
+static void
+buffer_output(struct LFILinuxProc *proc)
+{
+	/* What is in a buffer when the process is reset is never written: the reader of the pipe sees one "again". */
+	int fds[2];
+	char text[32] = "";
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(lfi_proc_stdio(proc, -1, fds[1], -1), 0);
+	assert_int_equal(call(proc, "print", (int64_t) string(proc, "lost")), 4);
+	assert_int_equal(lfi_proc_reset(proc), 0);
+	assert_int_equal(lfi_proc_stdio(proc, -1, fds[1], -1), 0);
+	assert_int_equal(call(proc, "print", (int64_t) string(proc, "again")), 5);
+	call(proc, "leave", 0);
+	assert_int_equal(read(fds[0], text, sizeof text - 1), 5);
+	assert_string_equal(text, "again");
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static int
+count_fds(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void
+a_reset_undoes(void (*deed)(struct LFILinuxProc *), bool on_a_clone)
+{
+	struct Host host = library_open(2);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFILinuxProc *proc = on_a_clone ? clone_of(snapshot) : host.proc;
+	struct LFIFault fault;
+	int fds = count_fds(), fd;
+
+	for (int i = 0; i < 3; i++) {
+		fd = open_file(proc, "/tmp");
+		assert_true(fd >= 0);
+		deed(proc);
+		if (lfi_proc_reset(proc) < 0)
+			fail_msg("%s", lfi_errmsg());
+		assert_int_equal(sum(proc), SUM);
+		assert_int_equal(call(proc, "kernel_state", 0), 0);
+		assert_int_equal(call(proc, "is_open", fd), 0);
+		assert_int_equal(lfi_proc_fault(proc, &fault), -1);
+		assert_int_equal(lfi_ctx_fault(lfi_thread_ctx(lfi_proc_thread(proc)), &fault), -1);
+		assert_int_equal(count_fds(), fds);
+		assert_int_equal(lfi_proc_reset(proc), 0);
+	}
+	if (on_a_clone)
+		lfi_proc_free(proc);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+static void
+a_reset_undoes_each_deed(void **state)
+{
+	static void (*const deeds[])(struct LFILinuxProc *) = {crash, change_memory, grow_the_heap, leave,
+	    change_the_kernel_s_state, start_threads, call_from_another_context, open_many, free_the_first_thread,
+	    unmap_all, buffer_output};
+
+	for (size_t i = 0; i < sizeof deeds / sizeof deeds[0]; i++) {
+		print_message("deed %zu\n", i);
+		a_reset_undoes(deeds[i], false);
+		a_reset_undoes(deeds[i], true);
+	}
+}
+
+static void
+open_files_are_shared_and_closed_with_the_last(void **state)
+{
+	struct Host host = library_open(2);
+	struct LFISnapshot *snapshot;
+	struct LFILinuxProc *clone;
+	int fds = count_fds(), fd = open_file(host.proc, "/tmp");
+
+	snapshot = freeze(host.proc);
+	clone = clone_of(snapshot);
+	assert_int_equal(call(clone, "is_open", fd), 1);
+	lfi_proc_free(clone);
+	assert_int_equal(call(host.proc, "is_open", fd), 1);
+	lfi_snapshot_free(snapshot);
+	assert_int_equal(call(host.proc, "is_open", fd), 1);
+	lfi_proc_free(host.proc);
+	host.proc = NULL;
+	/* The standard streams and the file. */
+	assert_int_equal(count_fds(), fds - 3);
+	host_close(&host);
+}
+
+static void
+what_cannot_be_frozen_cloned_or_reset_is_refused(void **state)
+{
+	struct Host host = library_open(2);
+	struct LFILinuxProc *empty = lfi_proc_new(host.linux_);
+	struct LFISnapshot *snapshot;
+	lfiptr shared;
+
+	assert_null(lfi_snapshot_new(NULL));
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_null(lfi_snapshot_clone(NULL));
+	assert_null(lfi_proc_thread(NULL));
+	assert_int_equal(lfi_proc_reset(NULL), -1);
+	assert_null(lfi_snapshot_new(empty));
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_int_equal(lfi_proc_reset(host.proc), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	lfi_proc_free(empty);
+
+	shared = lfi_box_mapany(host.proc->box, 4096, 3, LFI_MAP_SHARED | LFI_MAP_ANONYMOUS, -1, 0);
+	assert_true(shared != (lfiptr) -1);
+	assert_null(lfi_snapshot_new(host.proc));
+	assert_int_equal(lfi_errno(), LFI_ERR_UNSUPPORTED);
+	assert_int_equal(lfi_box_munmap(host.proc->box, shared, 4096), 0);
+
+	call_from_another_context(host.proc);
+	assert_null(lfi_snapshot_new(host.proc));
+	assert_int_equal(lfi_errno(), LFI_ERR_UNSUPPORTED);
+	host_close(&host);
+
+	host = library_open(2);
+	host.proc->image.oblivious = false;
+	snapshot = freeze(host.proc);
+	assert_null(lfi_snapshot_clone(snapshot));
+	assert_int_equal(lfi_errno(), LFI_ERR_UNSUPPORTED);
+	assert_non_null(strstr(lfi_errmsg(), "position-oblivious"));
+	call(host.proc, "change", 3);
+	assert_int_equal(lfi_proc_reset(host.proc), 0);
+	assert_int_equal(sum(host.proc), SUM);
+	call(host.proc, "leave", 1);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+/* ---- Pools ---- */
+
+static void
+a_pool_gives_each_process_to_one_taker(void **state)
+{
+	struct Host host = library_open(4);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFIPool *pool;
+	struct LFILinuxProc *procs[3];
+
+	assert_null(lfi_pool_new(snapshot, 0));
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_null(lfi_pool_new(NULL, 1));
+	assert_null(lfi_pool_new(snapshot, 4));
+	assert_int_equal(lfi_errno(), LFI_ERR_NOSPACE);
+	pool = lfi_pool_new(snapshot, 3);
+	assert_non_null(pool);
+	lfi_snapshot_free(snapshot);
+	for (int i = 0; i < 3; i++) {
+		procs[i] = lfi_pool_take(pool);
+		assert_non_null(procs[i]);
+		assert_int_equal(sum(procs[i]), SUM);
+		call(procs[i], "change", i);
+	}
+	assert_null(lfi_pool_take(pool));
+	assert_int_equal(lfi_errno(), LFI_ERR_LIMIT);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(sum(procs[i]), 7 * i);
+
+	assert_int_equal(lfi_pool_give(pool, host.proc), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_int_equal(lfi_pool_give(pool, (struct LFILinuxProc *) 8), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_int_equal(lfi_pool_give(pool, NULL), -1);
+	assert_int_equal(lfi_pool_give(NULL, procs[0]), -1);
+	assert_null(lfi_snapshot_new(procs[0]));
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	lfi_proc_free(procs[0]);
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+
+	assert_int_equal(lfi_pool_give(pool, procs[1]), 0);
+	assert_int_equal(lfi_pool_give(pool, procs[1]), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	lfi_pool_free(pool);
+	assert_int_equal(lfi_errno(), LFI_ERR_BUSY);
+	assert_ptr_equal(lfi_pool_take(pool), procs[1]);
+	assert_int_equal(sum(procs[1]), SUM);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(lfi_pool_give(pool, procs[i]), 0);
+	lfi_pool_free(pool);
+	lfi_pool_free(NULL);
+	host_close(&host);
+}
+
+enum { POOLED = 4, TAKERS = 8 };
+
+struct Taker {
+	struct LFIPool *pool;
+	int number, done;
+};
+
+static atomic_bool failed;
+
+static void *
+failure(const char *what, int got)
+{
+	atomic_store(&failed, true);
+	print_error("%s: %d, %s\n", what, got, lfi_errmsg());
+	return NULL;
+}
+
+static void *
+take_change_and_give(void *arg)
+{
+	struct Taker *taker = arg;
+	struct LFILinuxProc *proc;
+	int got;
+
+	while (taker->done < 300 && !atomic_load(&failed)) {
+		proc = lfi_pool_take(taker->pool);
+		if (!proc)
+			continue;
+		got = sum(proc);
+		if (got != SUM)
+			return failure("sum", got);
+		call(proc, "change", taker->number);
+		got = sum(proc);
+		if (got != 7 * taker->number)
+			return failure("changed sum", got);
+		if (taker->done % 16 == 0)
+			call(proc, "crash", 0);
+		if (lfi_pool_give(taker->pool, proc) < 0)
+			return failure("give", 0);
+		taker->done++;
+	}
+	return NULL;
+}
+
+static void
+many_threads_take_and_give(void **state)
+{
+	struct Host host = library_open(1 + POOLED);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFIPool *pool = lfi_pool_new(snapshot, POOLED);
+	struct Taker takers[TAKERS];
+	pthread_t threads[TAKERS];
+
+	assert_non_null(pool);
+	for (int i = 0; i < TAKERS; i++) {
+		takers[i] = (struct Taker){pool, i + 1, 0};
+		assert_int_equal(pthread_create(&threads[i], NULL, take_change_and_give, &takers[i]), 0);
+	}
+	for (int i = 0; i < TAKERS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(takers[i].done, 300);
+	}
+	lfi_pool_free(pool);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+/* ---- Leaks ---- */
+
+static size_t
+resident(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	unsigned long size, pages;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%lu %lu", &size, &pages), 2);
+	fclose(file);
+	return pages * 4096;
+}
+
+static void
+ten_thousand_clones_leave_nothing_behind(void **state)
+{
+	struct Host host = library_open(2);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFILinuxProc *clone;
+	size_t before = 0;
+	int fds = count_fds();
+
+	for (int i = 0; i < 10000; i++) {
+		if (i == 1000)
+			before = resident();
+		clone = clone_of(snapshot);
+		if (i % 16 == 0)
+			call(clone, "change", i);
+		lfi_proc_free(clone);
+	}
+	assert_true(resident() < before + 512 * 1024);
+	assert_int_equal(count_fds(), fds);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+/* ---- Set-up ---- */
+
+static int
+compile_all(void **state)
+{
+	char line[4096];
+
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(line, sizeof line,
+	    "cd %s && for f in stateful arguments; do %s/lfi-cc -O2 %s/tests/c/linux/programs/$f.c -o $f.lfi || exit 1; "
+	    "done",
+	    dir, getenv("LFI_BIN"), getenv("LFI_SOURCE"));
+	return system(line);
+}
+
+static int
+remove_all(void **state)
+{
+	char line[64];
+
+	snprintf(line, sizeof line, "rm -rf %s", dir);
+	return system(line);
+}
+
+static bool
+can_compile(void)
+{
+	char path[4096];
+
+	if (!getenv("LFI_BIN") || !getenv("LFI_BUILD") || !getenv("LFI_SOURCE"))
+		return false;
+	snprintf(path, sizeof path, "%s/sysroot/lib/libc.a", getenv("LFI_BUILD"));
+	return access(path, R_OK) == 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(clones_start_with_the_heap_and_go_their_own_ways),
+	    cmocka_unit_test(clones_outlive_the_process_and_the_snapshot),
+	    cmocka_unit_test(a_program_that_has_not_run_is_cloned_and_each_runs),
+	    cmocka_unit_test(a_reset_undoes_each_deed),
+	    cmocka_unit_test(open_files_are_shared_and_closed_with_the_last),
+	    cmocka_unit_test(what_cannot_be_frozen_cloned_or_reset_is_refused),
+	    cmocka_unit_test(a_pool_gives_each_process_to_one_taker),
+	    cmocka_unit_test(many_threads_take_and_give),
+	    cmocka_unit_test(ten_thousand_clones_leave_nothing_behind),
+	};
+
+	if (!can_compile()) {
+		puts("skipped: there is no sysroot in this build (LFI_SYSROOT=OFF), so that no program can be compiled");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, compile_all, remove_all);
+}
