@@ -12,7 +12,8 @@ usage: sysroot.sh --cc LFI-CC --output DIR --work DIR --downloads DIR [--variant
   --output     the sysroot to make: include/, lib/, lib/<variant>/
   --work       for source and objects; kept between runs
   --downloads  where fetch.sh keeps archives
-  --variant    default, single-thread, bundle16 or bundle16-single-thread; may be repeated (default: the first two)
+  --variant    default, single-thread, bundle16 or bundle16-single-thread, or one of these with -no-poc (no-poc for the
+               default one); may be repeated (default: default and single-thread)
   --native     also build musl without confinement there, with bin/native-cc to compile against it
 END
 	exit 2
@@ -138,15 +139,22 @@ kernel_headers
 for variant in $variants; do
 	options= libraries=$output/lib/$variant
 	case $variant in
+	no-poc | *-no-poc) options=--no-poc ;;
+	esac
+	kind=${variant%no-poc}
+	case ${kind%-} in
+	'') ;;
 	default) libraries=$output/lib ;;
-	single-thread) options=--single-thread ;;
-	bundle16) options=--cfi=bundle16 ;;
-	bundle16-single-thread) options="--cfi=bundle16 --single-thread" ;;
+	single-thread) options="$options --single-thread" ;;
+	bundle16) options="$options --cfi=bundle16" ;;
+	bundle16-single-thread) options="$options --cfi=bundle16 --single-thread" ;;
 	*) die "no variant '$variant'" ;;
 	esac
 	say "C library, $variant ($libraries)"
 	# The compiler's own headers only: musl's are not there yet.
 	musl "$work/musl" "$work/$variant" "$cc --sysroot=$output $options" "$output/include" "$libraries"
+	mkdir -p "$libraries"
+	$cc --sysroot="$output" $options -c "$toolchain/poc.s" -o "$libraries/lfi-poc.o"
 	builtins "$work/$variant/builtins" "$cc --sysroot=$output $options" "$libraries"
 done
 if [ -n "$native" ]; then

@@ -26,6 +26,8 @@ static const char help[] =
     "      --no-segue          memory through r14 instead of gs\n"
     "      --no-guard-elim     guard each move of the stack pointer\n"
     "      --low-table         runtime calls through the copy of the table in the sandbox's first page\n"
+    "      --poc               position-oblivious: lower halves of addresses only (--sandbox=full)\n"
+    "      --no-poc            the default\n"
     "      --rename-reserved   give functions that use r14 or r15 another register (for clang)\n"
     "  -h, --help              this text\n"
     "      --version           the library's version\n"
@@ -34,7 +36,7 @@ static const char help[] =
     "or\n"
     "a file that cannot be read or written.\n";
 
-enum { OPT_CFI = 256, OPT_SANDBOX, OPT_SINGLE, OPT_NO_SEGUE, OPT_NO_ELIM, OPT_LOW_TABLE, OPT_RENAME, OPT_VERSION };
+enum { OPT_CFI = 256, OPT_SANDBOX, OPT_SINGLE, OPT_NO_SEGUE, OPT_NO_ELIM, OPT_LOW_TABLE, OPT_RENAME, OPT_POC, OPT_NO_POC, OPT_VERSION };
 
 static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
@@ -46,6 +48,8 @@ static const struct option options[] = {
     {"no-guard-elim", no_argument, NULL, OPT_NO_ELIM},
     {"low-table", no_argument, NULL, OPT_LOW_TABLE},
     {"rename-reserved", no_argument, NULL, OPT_RENAME},
+    {"poc", no_argument, NULL, OPT_POC},
+    {"no-poc", no_argument, NULL, OPT_NO_POC},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
@@ -104,6 +108,10 @@ take_option(int option, struct LFIRewriteOptions *opts, const char **output)
 		return 0;
 	case OPT_RENAME:
 		opts->rename_reserved = true;
+		return 0;
+	case OPT_POC:
+	case OPT_NO_POC:
+		opts->poc = option == OPT_POC;
 		return 0;
 	default:
 		fputs("Try `lfi-rewrite --help`.\n", stderr);

@@ -30,6 +30,7 @@ struct LFIRewriteOptions {
 	bool rename_reserved; /**< give another free register to each function that uses r14 or r15 (for clang, which
 				 cannot reserve them) */
 	const char *file;     /**< name for messages; NULL means "<input>" */
+	bool poc; /**< position-oblivious: registers and memory hold lower halves of addresses; LFI_POLICY_FULL only */
 };
 
 /** One construct that cannot be confined. Valid during the callback only. */

@@ -784,7 +784,10 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 
 /* ---- Copies ---- */
 
-/* Makes `*addr` an address. Also makes sure that a fault of the copy would reach the handler: the thread may block its signal. */
+/*
+ * Makes `*addr` an address. Also makes sure that a fault of the copy would reach the handler: the thread may block its
+ * signal.
+ */
 static int
 check_span(struct LFIBox *box, lfiptr *addr, size_t size)
 {
@@ -950,4 +953,16 @@ void
 box_set_oblivious(struct LFIBox *box)
 {
 	box->oblivious = true;
+}
+
+lfiptr
+box_handed_address(struct LFIBox *box, lfiptr addr)
+{
+	return box_give_address(box, addr);
+}
+
+lfiptr
+box_full_address(struct LFIBox *box, lfiptr addr)
+{
+	return box_take_address(box, addr);
 }

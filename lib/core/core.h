@@ -105,4 +105,8 @@ void box_set_origin(struct LFIBox *box, lfiptr origin);
  */
 void box_set_oblivious(struct LFIBox *box);
 
+/* An address of the box as the API gives it out, and back: an offset becomes an address. */
+lfiptr box_handed_address(struct LFIBox *box, lfiptr addr);
+lfiptr box_full_address(struct LFIBox *box, lfiptr addr);
+
 #endif

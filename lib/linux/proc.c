@@ -329,7 +329,7 @@ lfi_proc_sym(struct LFILinuxProc *proc, const char *name)
 	uint64_t address = load_symbol(proc->symbols, name);
 
 	if (address)
-		return proc->image.bias + address;
+		return box_handed_address(proc->box, proc->image.bias + address);
 	error_set(LFI_ERR_NOTFOUND, "the program has no symbol '%s'", name);
 	return 0;
 }

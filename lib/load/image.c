@@ -215,6 +215,7 @@ load_image(struct LFIBox *box, const struct ElfView *view, struct LoadImage *ima
 {
 	struct Pages span;
 	uint64_t align;
+	size_t note_size;
 
 	if (image_span(view, &span, &align) < 0 || check_entry(view) < 0 || place_image(box, &span, align, image) < 0)
 		return -1;
@@ -229,6 +230,9 @@ load_image(struct LFIBox *box, const struct ElfView *view, struct LoadImage *ima
 	image->entry = image->bias + view->entry;
 	image->phdr = find_phdr(view, image);
 	image->phnum = view->phnum;
+	image->oblivious = elfview_note(view, "LFI", LOAD_NOTE_OBLIVIOUS, &note_size) != NULL;
+	if (image->oblivious)
+		box_set_oblivious(box);
 	return 0;
 }
 

@@ -9,10 +9,13 @@
 
 #include <lfi/lfi_core.h>
 
+/* The note that lfi-cc puts into position-oblivious programs: owner "LFI" and this type. */
+enum { LOAD_NOTE_OBLIVIOUS = 2 };
+
 struct ElfView;
 struct LoadSymbols;
 
-/* A program in a box. */
+/* A program in a box. Addresses are whole ones, whatever the box hands out. */
 struct LoadImage {
 	lfiptr bias;  /* what was added to the addresses in the file */
 	lfiptr start; /* first page */
@@ -20,7 +23,7 @@ struct LoadImage {
 	lfiptr entry;
 	lfiptr phdr; /* of its program headers in the sandbox; 0 when they are not loaded */
 	unsigned phnum;
-	bool oblivious; /* its code never stores an address that has the base in it */
+	bool oblivious; /* its note says that it never forms the upper half of an address; the box then knows */
 };
 
 /*
@@ -62,7 +65,7 @@ struct LoadArgs {
 };
 
 struct LoadStack {
-	lfiptr start; /* of the mapping, guard included */
+	lfiptr start; /* of the mapping, guard included; a whole address, as sp */
 	size_t size;
 	lfiptr sp;
 	bool low; /* the guard is not mapped */

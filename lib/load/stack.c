@@ -29,6 +29,7 @@ struct Block {
 	unsigned char *bytes;
 	size_t size;
 	lfiptr sp;
+	lfiptr handed; /* sp as the program sees it: an offset when it is oblivious */
 	size_t word;   /* offset of the next word */
 	size_t string; /* offset of the next string */
 };
@@ -73,6 +74,7 @@ load_stack_map(struct LFIBox *box, size_t size, struct LoadStack *stack)
 	start = lfi_box_mapany(box, whole, LFI_PROT_NONE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
 	if (start == (lfiptr) -1)
 		return error_prefix("stack of %zu bytes: ", size);
+	start = box_full_address(box, start);
 	if (lfi_box_mprotect(box, start + STACK_GUARD, rounded, LFI_PROT_READ | LFI_PROT_WRITE) < 0) {
 		lfi_box_munmap(box, start, whole);
 		return error_prefix("stack of %zu bytes: ", size);
@@ -94,11 +96,11 @@ put_word(struct Block *block, uint64_t word)
 	block->word += sizeof word;
 }
 
-/* The address that the bytes will have. */
+/* The address that the bytes will have for the program. */
 static lfiptr
 put_bytes(struct Block *block, const void *bytes, size_t size)
 {
-	lfiptr address = block->sp + block->string;
+	lfiptr address = block->handed + block->string;
 
 	memcpy(block->bytes + block->string, bytes, size);
 	block->string += size;
@@ -141,16 +143,17 @@ enum { AUX_ENTRIES = 18 };
 static void
 put_auxv(struct Block *block, const struct LoadImage *image, lfiptr random, lfiptr execfn)
 {
+	lfiptr less = block->sp - block->handed;
 	uid_t uid = getuid();
 	gid_t gid = getgid();
 	const struct AuxEntry entries[AUX_ENTRIES] = {
-	    {AT_PHDR, image->phdr},
+	    {AT_PHDR, image->phdr ? image->phdr - less : 0},
 	    {AT_PHENT, sizeof(Elf64_Phdr)},
 	    {AT_PHNUM, image->phdr ? image->phnum : 0},
 	    {AT_PAGESZ, LOAD_PAGE},
 	    {AT_BASE, 0},
 	    {AT_FLAGS, 0},
-	    {AT_ENTRY, image->entry},
+	    {AT_ENTRY, image->entry - less},
 	    {AT_UID, uid},
 	    {AT_EUID, uid},
 	    {AT_GID, gid},
@@ -206,6 +209,7 @@ load_stack_fill(struct LFIBox *box, const struct LoadImage *image, const struct 
 		return error_set(LFI_ERR_OS, "no random bytes for the program");
 	block = (struct Block){
 	    .size = size, .sp = align_down(stack->sp - size, STACK_ALIGN), .string = words * sizeof(uint64_t)};
+	block.handed = box_handed_address(box, block.sp);
 	block.bytes = malloc(size);
 	if (!block.bytes)
 		return error_set(LFI_ERR_NOMEM, "no memory for %zu bytes of arguments", size);

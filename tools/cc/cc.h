@@ -75,6 +75,7 @@ struct cc {
 	bool no_std_libs, no_start_files, no_default_libs, no_std_includes, relocatable;
 	bool depend;        /* -MD or -MMD */
 	bool depend_target; /* -MT or -MQ was given */
+	bool poc_asked, no_poc; /* --poc, --no-poc; rewrite.poc is what follows from them */
 	bool link_wanted;   /* -Wl or the like: link although there are no inputs */
 	bool clang;
 };

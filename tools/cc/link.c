@@ -26,6 +26,8 @@ add_program(const struct cc *cc, struct strings *command, const char *dir)
 		strings_add(command, keep_format("%s/rcrt1.o", dir));
 		strings_add(command, keep_format("%s/crti.o", dir));
 	}
+	if (*dir && cc->rewrite.poc)
+		strings_add(command, keep_format("%s/lfi-poc.o", dir));
 	strings_add_all(command, &cc->link);
 	if (*dir)
 		strings_add(command, keep_format("-L%s", dir));

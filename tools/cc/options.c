@@ -206,6 +206,15 @@ set_flag(struct cc *cc, const struct option *option, const char *value)
 	return 0;
 }
 
+/* The last one counts. */
+static int
+set_poc(struct cc *cc, const struct option *option, const char *value)
+{
+	cc->poc_asked = strcmp(option->name, "--poc") == 0;
+	cc->no_poc = !cc->poc_asked;
+	return 0;
+}
+
 static int
 set_depend_file(struct cc *cc, const struct option *option, const char *value)
 {
@@ -277,6 +286,8 @@ static const struct option table[] = {
     {"--no-segue", FLAG, NOBODY, set_flag, 0},
     {"--no-guard-elim", FLAG, NOBODY, set_flag, 0},
     {"--low-table", FLAG, NOBODY, set_flag, 0},
+    {"--poc", FLAG, NOBODY, set_poc, 0},
+    {"--no-poc", FLAG, NOBODY, set_poc, 0},
     {"--no-layout", FLAG, NOBODY, set_flag, 0},
     {"--verify", FLAG, NOBODY, set_flag, 0},
     {"--save-temps", FLAG, NOBODY, set_flag, 0},
@@ -437,6 +448,18 @@ add_input(struct cc *cc, const char *path)
 			return 1;
 		}
 	}
+	return 0;
+}
+
+/* Code is position-oblivious where it can be, unless told otherwise. */
+static int
+poc_check(struct cc *cc)
+{
+	if (cc->poc_asked && cc->rewrite.policy != LFI_POLICY_FULL) {
+		say_error("--poc: position-oblivious code needs --sandbox=full, which confines all addresses");
+		return 1;
+	}
+	cc->rewrite.poc = !cc->no_poc && cc->rewrite.policy == LFI_POLICY_FULL;
 	return 0;
 }
 
@@ -611,5 +634,6 @@ options_parse(struct cc *cc, int argc, char **argv)
 		if (option->apply && (status = option->apply(cc, option, value)))
 			return status;
 	}
-	return cc->query ? 0 : inputs_check(cc);
+	status = poc_check(cc);
+	return status || cc->query ? status : inputs_check(cc);
 }

@@ -98,17 +98,19 @@ target_find_sysroot(struct cc *cc)
 		cc->sysroot = keep_format("%s", real);
 }
 
-/* lib, or below it the variant whose code fits: all code of a program uses the same bundles and returns the same way.
+/*
+ * lib, or below it the variant whose code fits: all code of a program uses the same bundles, returns the same way and
+ * agrees on what a pointer is.
  */
 static const char *
 library_dir(const struct cc *cc)
 {
-	bool small = cc->rewrite.bundle == 16;
+	char *name = keep_format("%s%s%s", cc->rewrite.bundle == 16 ? "-bundle16" : "",
+	    cc->rewrite.single_thread ? "-single-thread" : "", cc->rewrite.poc ? "" : "-no-poc");
 
-	if (!small && !cc->rewrite.single_thread)
+	if (!*name)
 		return keep_format("%s/lib", cc->sysroot);
-	return keep_format("%s/lib/%s%s%s", cc->sysroot, small ? "bundle16" : "",
-	    small && cc->rewrite.single_thread ? "-" : "", cc->rewrite.single_thread ? "single-thread" : "");
+	return keep_format("%s/lib/%s", cc->sysroot, name + 1);
 }
 
 const char *
@@ -138,6 +140,8 @@ static const char usage[] =
     "  --no-guard-elim                 guard each move of the stack pointer\n"
     "  --no-layout                     let the assembler pad; faster to compile, larger and slower code\n"
     "  --low-table                     runtime calls through the table's copy in the sandbox's first page\n"
+    "  --poc, --no-poc                 position-oblivious code, whose pointers are offsets from the sandbox's base, so\n"
+    "                                  that a process can be cloned; the default with --sandbox=full, only possible there\n"
     "  --sysroot=DIR                   headers and libraries (or LFI_SYSROOT)\n"
     "  --save-temps                    keep NAME.s (compiled), NAME.lfi.s (rewritten)\n"
     "  --verify                        run lfi-verify on the linked program\n"

@@ -3,6 +3,7 @@
  * brk(2). The break starts at the end of the program and grows as far as pages
  * are free above it. Trusted.
  */
+#include "core.h"
 #include "sys.h"
 
 /* Maps or unmaps what lies between the old and the new break. The lock is held. */
@@ -28,7 +29,7 @@ sys_brk(struct LFILinuxThread *thread, const uint64_t *args)
 	pthread_mutex_lock(&proc->lock);
 	if (to >= proc->brk_start && to <= proc->info.max && move_break(proc, to))
 		proc->brk_end = to;
-	result = (int64_t) proc->brk_end;
+	result = (int64_t) box_handed_address(proc->box, proc->brk_end);
 	pthread_mutex_unlock(&proc->lock);
 	return result;
 }

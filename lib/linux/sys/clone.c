@@ -26,7 +26,7 @@ copy_state(struct LFILinuxThread *child, struct LFILinuxThread *parent, const ui
 	*regs = *lfi_ctx_regs(parent->ctx);
 	abi_set_result(regs, 0);
 	if (args[1])
-		regs->sp = args[1];
+		regs->sp = guest_address(parent, args[1]);
 	lfi_ctx_set_tp(child->ctx, args[0] & CLONE_SETTLS ? abi_clone_tls(args) : lfi_ctx_tp(parent->ctx));
 	child->entry = abi_resume(lfi_ctx_regs(parent->ctx));
 	child->sigmask = parent->sigmask;

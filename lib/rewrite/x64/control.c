@@ -111,6 +111,8 @@ control_jump(struct Emit *e, struct Insn *insn)
 	reg = target_register(e, insn, false);
 	if (reg == REG_NONE)
 		return;
+	if (insn->op[0].kind == OP_REG)
+		reg = poc_target(e, insn, reg);
 	stack_settle(e);
 	group_begin(e);
 	mask(e, reg);
@@ -193,6 +195,8 @@ control_call(struct Emit *e, struct Insn *insn)
 	reg = target_register(e, insn, true);
 	if (reg == REG_NONE)
 		return;
+	if (insn->op[0].kind == OP_REG)
+		reg = poc_target(e, insn, reg);
 	pad_to_end(e, insn, reg < R8 ? 8 : 10);
 	mask(e, reg);
 	emit(e, "callq *%s", reg_name(reg, 8));

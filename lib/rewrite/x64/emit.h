@@ -69,6 +69,9 @@ int scratch_for_address(struct Emit *e, const struct Insn *insn, int k);
 /* After the instruction: gets back what scratch_take had to save. */
 void scratch_give(struct Emit *e);
 
+/* Whether the register's value may be lost with this instruction: nothing behind it needs it. */
+bool is_dead_after(struct Emit *e, const struct Insn *insn, int reg);
+
 /* stack.c */
 
 /* Whether the instruction writes rsp in a way of its own; if so, it has been dealt with. */
@@ -91,6 +94,15 @@ bool control_runtime_call(struct Emit *e, struct Insn *insn);
 
 /* rename.c */
 void rename_reserved(struct Unit *unit);
+
+/* poc.c */
+
+/* Makes the instruction read lower halves of addresses only. False after an error message. */
+bool poc_insn(struct Emit *e, struct Insn *insn);
+/* The register to mask for a jump or call through `reg`: another one when `reg` would be needed afterwards. */
+int poc_target(struct Emit *e, const struct Insn *insn, int reg);
+/* Behind a string instruction, which leaves a whole address in `reg`. */
+void poc_after_string(struct Emit *e, const struct Insn *insn, int reg);
 
 /* string.c */
 void string_insn(struct Emit *e, struct Insn *insn);

@@ -213,7 +213,7 @@ follow(struct Paths *paths, size_t index)
 	return false;
 }
 
-static bool
+bool
 is_dead_after(struct Emit *e, const struct Insn *insn, int reg)
 {
 	struct Paths paths = {.e = e, .reg = reg, .group = group_of(e, insn->st)};
@@ -262,7 +262,7 @@ scratch_take(struct Emit *e, const struct Insn *insn)
 	static const int candidates[] = {R11, R10, R9, R8, RDI, RSI, RCX, RDX, RAX};
 	bool jump = insn->row->class == INSN_JUMP; /* its own address registers may serve */
 
-	if (!emit_facts(e, insn->st)->uses_r11)
+	if (!emit_facts(e, insn->st)->uses_r11 && !insn_uses(insn, R11))
 		return R11;
 	for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++)
 		if ((jump || !insn_uses(insn, candidates[i])) && is_dead_after(e, insn, candidates[i]))

@@ -168,7 +168,7 @@ confine_by_r14(struct Emit *e, struct Insn *insn, int k)
 	if (k == 0 && insn->count == 2 && last->kind == OP_REG && last->reg.kind == REG_GPR &&
 	    last->reg.number != RSP && last->reg.size >= 4 && (insn->row->flags & LOADS))
 		reg = last->reg.number;
-	else if (emit_facts(e, insn->st)->uses_r11)
+	else if (emit_facts(e, insn->st)->uses_r11 || insn_uses(insn, R11))
 		return false;
 	if (e->bundle < 32 && (!small || op->has_index)) {
 		emit(e, "leal %.*s(%s%s%s%s%.*s), %s", S(op->disp), op->has_base ? reg_name(op->base.number, 8) : "",

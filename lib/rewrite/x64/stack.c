@@ -184,7 +184,7 @@ stack_exchange(struct Emit *e, struct Insn *insn)
 	reg = scratch_take(e, insn);
 	if (reg == REG_NONE)
 		return;
-	emit(e, "movq %%rsp, %s", reg_name(reg, 8));
+	emit(e, e->unit->opts.poc ? "movl %%esp, %s" : "movq %%rsp, %s", reg_name(reg, e->unit->opts.poc ? 4 : 8));
 	guarded(e, true, "movl", str_format(&e->unit->arena, "%s", reg_name(other->reg.number, 4)));
 	emit(e, "movq %s, %s", reg_name(reg, 8), reg_name(other->reg.number, 8));
 }
@@ -202,7 +202,7 @@ stack_enter(struct Emit *e, const struct Insn *insn)
 		return;
 	}
 	emit(e, "pushq %%rbp");
-	emit(e, "movq %%rsp, %%rbp");
+	emit(e, e->unit->opts.poc ? "movl %%esp, %%ebp" : "movq %%rsp, %%rbp");
 	guarded(e, true, "leal", str_format(&e->unit->arena, "-%d(%%rsp)", (int) (bytes & 0xffff)));
 }
 

@@ -38,4 +38,8 @@ string_insn(struct Emit *e, struct Insn *insn)
 		put_in_sandbox(e, RSI);
 	emit_insn(e, insn);
 	group_end(e);
+	if (needs(e, insn, DST))
+		poc_after_string(e, insn, RDI);
+	if (needs(e, insn, SRC))
+		poc_after_string(e, insn, RSI);
 }

@@ -156,7 +156,7 @@ rewrite_plain(struct Emit *e, struct Insn *insn)
 		return;
 	}
 	e->may_spill = true;
-	if (confine_operands(e, insn)) {
+	if (poc_insn(e, insn) && confine_operands(e, insn)) {
 		emit_insn(e, insn);
 		stack_after(e, insn);
 	}

@@ -17,7 +17,7 @@ __setjmp:
 	movq %r13, 24(%rdi)
 	leaq 8(%rsp), %rax      /* the stack pointer that the caller will see */
 	movq %rax, 48(%rdi)
-	movq (%rsp), %rax       /* the return address: aligned, as behind every call */
+	movl (%rsp), %eax       /* the return address: aligned, as behind every call; its lower half will do */
 	movq %rax, 56(%rdi)
 	xorl %eax, %eax
 	ret

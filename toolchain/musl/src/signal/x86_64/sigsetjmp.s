@@ -13,7 +13,7 @@ sigsetjmp:
 __sigsetjmp:
 	testl %esi, %esi
 	jz setjmp
-	movq (%rsp), %rax
+	movl (%rsp), %eax
 	movq %rax, 64(%rdi)
 	movq %rbx, 80(%rdi)
 	movq %rdi, %rbx
