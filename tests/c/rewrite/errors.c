@@ -123,7 +123,8 @@ data_outside_code_is_not_looked_at(void **state)
 static void
 bad_options_are_refused(void **state)
 {
-	static const struct LFIRewriteOptions bad[] = {{.bundle = 24}, {.policy = 3}, {.policy = -1}};
+	static const struct LFIRewriteOptions bad[] = {{.bundle = 24}, {.policy = 3}, {.policy = -1},
+	    {.poc = true, .policy = LFI_POLICY_STORES}, {.poc = true, .policy = LFI_POLICY_JUMPS}};
 	struct Seen seen;
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
