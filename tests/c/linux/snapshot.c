@@ -46,8 +46,6 @@ load(struct Host *host, const char *name)
 	assert_non_null(proc);
 	if (!lfi_proc_load_file(proc, path))
 		fail_msg("%s", lfi_errmsg());
-	/* Addresses are masked, so that these few functions work at another base even where the loader does not say so. */
-	proc->image.oblivious = true;
 	return proc;
 }
 
