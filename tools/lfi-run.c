@@ -33,6 +33,10 @@ static const char usage_text[] =
     "  --cfi=BUNDLE          bundle32 (default), bundle16\n"
     "  --single-thread       it may use single-thread returns; it cannot make threads\n"
     "  --timeout SECONDS     end it then, with exit status 124; fractions are fine\n"
+    "  --memory-limit SIZE   it maps at most SIZE bytes, program and stacks included; K, M, G: KiB, MiB, GiB\n"
+    "  --cpu-limit SECONDS   it uses at most so much CPU time; then it ends as by SIGXCPU, with exit status 152\n"
+    "  --max-threads N       it has at most N threads\n"
+    "  --max-files N         its descriptors are below N\n"
     "  --no-verify           unsafe: run code that was not verified\n"
     "  --exit-unknown        end it at a system call that is not known\n"
     "  --perf                write /tmp/perf-PID.map for perf\n"
@@ -56,6 +60,7 @@ struct Options {
 	struct LFILinuxOptions linux_;
 	struct List dirs;
 	struct List env;
+	struct LFILimits limits;
 	double timeout; /* seconds; 0: none */
 };
 
@@ -122,14 +127,61 @@ add_env(struct Options *options, const char *value)
 	append(&options->env, value);
 }
 
-static void
-set_timeout(struct Options *options, const char *value)
+static double
+seconds(const char *name, const char *value)
 {
 	char *end;
+	double number = strtod(value, &end);
 
-	options->timeout = strtod(value, &end);
-	if (end == value || *end || !(options->timeout > 0 && options->timeout < 1e9))
-		fail(EXIT_OWN, "--timeout %s: seconds, more than 0 and less than 1e9", value);
+	if (end == value || *end || !(number > 0 && number < 1e9))
+		fail(EXIT_OWN, "%s %s: seconds, more than 0 and less than 1e9", name, value);
+	return number;
+}
+
+/* What follows the digits is at *end. 0 when there are none, or more than `max` says. */
+static uint64_t
+natural(const char *value, uint64_t max, const char **end)
+{
+	uint64_t number = 0;
+
+	for (*end = value; **end >= '0' && **end <= '9'; ++*end) {
+		unsigned digit = (unsigned) (**end - '0');
+
+		if (number > (max - digit) / 10)
+			return 0;
+		number = 10 * number + digit;
+	}
+	return number;
+}
+
+static uint32_t
+count(const char *name, const char *value)
+{
+	const char *end;
+	uint64_t number = natural(value, UINT32_MAX, &end);
+
+	if (!number || *end)
+		fail(EXIT_OWN, "%s %s: a whole number, 1 to 4294967295", name, value);
+	return (uint32_t) number;
+}
+
+static uint64_t
+size(const char *name, const char *value)
+{
+	static const char units[] = "KMG";
+	const char *end, *unit;
+	const uint64_t max = (uint64_t) 1 << 40;
+	uint64_t number = natural(value, max, &end), each = 1;
+
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		each <<= 10 * (unit - units + 1);
+		end++;
+	}
+	if (!number || *end || number > max / each)
+		fail(EXIT_OWN, "%s %s: bytes, or KiB, MiB or GiB with K, M or G behind a whole number, at most 1024G",
+		    name, value);
+	return number * each;
 }
 
 /* Options without a value. False for others. */
@@ -170,7 +222,15 @@ take_value(struct Options *options, const char *name, const char *value)
 	else if (strcmp(name, "--env") == 0)
 		add_env(options, value);
 	else if (strcmp(name, "--timeout") == 0)
-		set_timeout(options, value);
+		options->timeout = seconds(name, value);
+	else if (strcmp(name, "--cpu-limit") == 0)
+		options->limits.cpu_ns = (uint64_t) (seconds(name, value) * 1e9) + 1;
+	else if (strcmp(name, "--memory-limit") == 0)
+		options->limits.mapped = size(name, value);
+	else if (strcmp(name, "--max-threads") == 0)
+		options->limits.threads = count(name, value);
+	else if (strcmp(name, "--max-files") == 0)
+		options->limits.files = count(name, value);
 	else if (strcmp(name, "--sandbox") == 0)
 		set_sandbox(options, value);
 	else
@@ -181,7 +241,8 @@ take_value(struct Options *options, const char *name, const char *value)
 static const char *
 value_option(const char *arg)
 {
-	static const char *const names[] = {"--dir", "--wd", "--env", "--timeout", "--sandbox", "--cfi"};
+	static const char *const names[] = {"--dir", "--wd", "--env", "--timeout", "--sandbox", "--cfi",
+	    "--memory-limit", "--cpu-limit", "--max-threads", "--max-files"};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		size_t length = strlen(names[i]);
@@ -297,12 +358,12 @@ on_alarm(int sig)
 
 /* All threads of the program end then. Again and again, for those that begin just then. */
 static void
-start_timer(struct LFIBox *box, double seconds)
+start_timer(struct LFIBox *box, double after)
 {
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_RESTART};
-	struct itimerval timer = {{0, 10000}, {(time_t) seconds, 0}};
+	struct itimerval timer = {{0, 10000}, {(time_t) after, 0}};
 
-	timer.it_value.tv_usec = (suseconds_t) ((seconds - (double) timer.it_value.tv_sec) * 1e6);
+	timer.it_value.tv_usec = (suseconds_t) ((after - (double) timer.it_value.tv_sec) * 1e6);
 	if (timer.it_value.tv_sec == 0 && timer.it_value.tv_usec == 0)
 		timer.it_value.tv_usec = 1;
 	timed_box = box;
@@ -343,6 +404,9 @@ run(struct LFILinuxProc *proc, const char *program, int argc, char **argv, const
 	if (status < 0 && timed_out && lfi_errno() == LFI_ERR_INTERRUPTED) {
 		fprintf(stderr, "lfi-run: %s: ended after %g seconds (--timeout)\n", program, options->timeout);
 		status = EXIT_TIMEOUT;
+	} else if (status < 0 && options->limits.cpu_ns && lfi_errno() == LFI_ERR_LIMIT) {
+		fprintf(stderr, "lfi-run: %s: %s\n", program, lfi_errmsg());
+		status = EXIT_SIGNAL + SIGXCPU;
 	} else if (status < 0) {
 		fprintf(stderr, "lfi-run: %s: %s\n", program, lfi_errmsg());
 		status = fault_status(proc);
@@ -369,6 +433,8 @@ main(int argc, char **argv)
 		fail(EXIT_OWN, "%s", lfi_errmsg());
 	proc = lfi_proc_new(linux_);
 	if (!proc)
+		fail(EXIT_OWN, "%s", lfi_errmsg());
+	if (lfi_box_set_limits(lfi_proc_box(proc), options.limits) < 0)
 		fail(EXIT_OWN, "%s", lfi_errmsg());
 	status = run(proc, argv[program], argc - program, argv + program, &options);
 	lfi_proc_free(proc);

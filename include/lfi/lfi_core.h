@@ -246,9 +246,50 @@ LFI_API bool lfi_box_ptrvalid(struct LFIBox *box, lfiptr addr, size_t size);
  */
 LFI_API void *lfi_box_ptr(struct LFIBox *box, lfiptr addr, size_t size);
 
+/* ---- Limits ---- */
+
+/**
+ * What a box may use, beyond the limits that each box has; see docs/limits.md. 0: no limit of its own. Zero-initialise;
+ * new members come at the end.
+ */
+struct LFILimits {
+	uint64_t
+	    mapped; /**< bytes of pages that are mapped, whoever mapped them and whether or not they are accessible */
+	uint64_t
+	    cpu_ns; /**< CPU time of all entries since the limit was first set, ns; UINT64_MAX: it is just counted */
+	uint32_t threads; /**< contexts */
+	uint32_t files;   /**< descriptors of a Linux process: it gets none with this number or a higher one */
+};
+
+LFI_API int lfi_box_set_limits_sized(struct LFIBox *box, const struct LFILimits *limits, size_t size);
+
+/**
+ * Replace the limits of a box, at any time and from any thread. What it has already beyond them stays; it gets no more.
+ * More is LFI_ERR_LIMIT where the host asks for it (ENOMEM, EAGAIN and EMFILE where a Linux program does); a box whose
+ * CPU time is used up ends what runs in it, and what is entered later, with LFI_ERR_LIMIT.
+ *
+ * @return 0, or -1: LFI_ERR_INVALID, LFI_ERR_OS (no thread to watch CPU time); nothing has changed then
+ */
+static inline int
+lfi_box_set_limits(struct LFIBox *box, struct LFILimits limits)
+{
+	return lfi_box_set_limits_sized(box, &limits, sizeof limits);
+}
+
+LFI_API int lfi_box_limits_sized(struct LFIBox *box, struct LFILimits *out, size_t size);
+
+/** The limits that were set; zeros when none were, and when `box` is NULL (LFI_ERR_INVALID). */
+static inline struct LFILimits
+lfi_box_limits(struct LFIBox *box)
+{
+	struct LFILimits limits = {0, 0, 0, 0};
+	lfi_box_limits_sized(box, &limits, sizeof limits);
+	return limits;
+}
+
 /* ---- Context ---- */
 
-/** A thread of execution in a box. `user` is kept for lfi_ctx_data. NULL: LFI_ERR_NOMEM. */
+/** A thread of execution in a box. `user` is kept for lfi_ctx_data. NULL: LFI_ERR_NOMEM, LFI_ERR_LIMIT. */
 LFI_API struct LFIContext *lfi_ctx_new(struct LFIBox *box, void *user);
 
 /** Must not be entered. */

@@ -564,7 +564,7 @@ put(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags, int fd, o
 	bool closed;
 	int err;
 
-	if (reserve(box) < 0)
+	if (reserve(box) < 0 || box_check_mapped(box, addr, size) < 0)
 		return -1;
 	if (prepare(box, addr, size, prot, flags, fd, off, &made) < 0)
 		return -1;
@@ -885,6 +885,8 @@ box_put_code(struct LFIBox *box, const void *code, size_t size, lfiptr *out)
 		return -1;
 	if (!addr)
 		return error_set(LFI_ERR_NOMEM, "no room for %zu bytes of code in the sandbox", size);
+	if (box_check_mapped(box, addr, size) < 0)
+		return -1;
 	if (stage(box, addr, code, size, &made) < 0)
 		return -1;
 	err = os_move(made, size, addr);

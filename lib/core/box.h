@@ -83,6 +83,8 @@ struct LFIBox {
 	pthread_mutex_t lock; /* everything below, and who may change mappings */
 	struct PageMap pages;
 	struct LFIContext *contexts;
+	uint32_t ncontexts;
+	struct LFILimits limits;
 	uint64_t cpu;
 	lfiptr origin;
 	void *user;
@@ -268,6 +270,10 @@ void box_callbacks_free(struct LFIBox *box);
 /* What an image has of them, and a box of the image that no context has entered gets; the lock is held. */
 void box_callbacks_keep(const struct LFIBox *box, void *fns[CALLBACK_ENTRIES]);
 void box_callbacks_restore(struct LFIBox *box, void *const fns[CALLBACK_ENTRIES]);
+
+/* Whether the box's limits allow `size` bytes mapped at `addr`; one more context. The lock is held. 0, or -1. */
+int box_check_mapped(struct LFIBox *box, lfiptr addr, uint64_t size);
+int box_check_contexts(struct LFIBox *box);
 
 /* Push and pop an entry of the calling thread. frame_push fails with the error set. */
 int frame_push(struct LFIContext *ctx, struct Frame *frame);

@@ -55,6 +55,9 @@ int box_cpu_limit(struct LFIBox *box, uint64_t ns);
 /* ns so far, 0 when it is not counted. What runs now is included. */
 uint64_t box_cpu_used(struct LFIBox *box);
 
+/* The box's limit of descriptors; 0 when it has none. */
+uint32_t box_files_limit(struct LFIBox *box);
+
 /* A maximal run of pages that were mapped alike. */
 struct BoxMapping {
 	lfiptr addr;

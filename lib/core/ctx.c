@@ -64,6 +64,12 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	atomic_init(&ctx->inside, ctx->inside_first);
 	ctx->inside_size = INSIDE_FIRST;
 	pthread_mutex_lock(&box->lock);
+	if (box_check_contexts(box) < 0) {
+		pthread_mutex_unlock(&box->lock);
+		os_release(ctx, box->engine->opts.pagesize);
+		return NULL;
+	}
+	box->ncontexts++;
 	page = atomic_load(&box->callback_page);
 	atomic_init(&ctx->return_l, page ? page + CALLBACK_RESUME : UINT64_MAX);
 	interrupt_lock(box, &signals);
@@ -92,6 +98,7 @@ lfi_ctx_free(struct LFIContext *ctx)
 	}
 	watchdog_forget(ctx);
 	pthread_mutex_lock(&ctx->box->lock);
+	ctx->box->ncontexts--;
 	interrupt_lock(ctx->box, &signals);
 	*ctx->link = ctx->next;
 	if (ctx->next)

@@ -122,13 +122,18 @@ pages_set(struct PageMap *map, uint64_t start, uint64_t end, int prot, int flags
 	cut(map, end);
 	first = pages_find(map, start);
 	last = first;
-	while (last < map->count && map->runs[last].start < end)
+	while (last < map->count && map->runs[last].start < end) {
+		map->bytes -= map->runs[last].end - map->runs[last].start;
 		last++;
+	}
 	delete (map, first, last - first);
 	if (prot < 0)
 		return;
 	insert(map, first, (struct PageRun){start, end, prot, flags});
 	join(map, first);
+	map->bytes += end - start;
+	if (map->bytes > map->peak)
+		map->peak = map->bytes;
 }
 
 int
@@ -164,7 +169,23 @@ pages_copy(struct PageMap *map, const struct PageMap *from, uint64_t bias)
 		map->runs[i].end += bias;
 	}
 	map->count = from->count;
+	map->bytes = from->bytes;
+	map->peak = map->bytes > map->peak ? map->bytes : map->peak;
 	return 0;
+}
+
+uint64_t
+pages_bytes(const struct PageMap *map, uint64_t start, uint64_t end)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = pages_find(map, start); i < map->count && map->runs[i].start < end; i++) {
+		uint64_t low = map->runs[i].start > start ? map->runs[i].start : start;
+		uint64_t high = map->runs[i].end < end ? map->runs[i].end : end;
+
+		bytes += high - low;
+	}
+	return bytes;
 }
 
 bool

@@ -24,6 +24,7 @@ struct PageMap {
 	struct PageRun *runs;
 	size_t count, room;
 	uint64_t changes; /* how often it was changed */
+	uint64_t bytes, peak; /* mapped now, and at most */
 };
 
 void pages_free(struct PageMap *map);
@@ -42,6 +43,9 @@ int pages_copy(struct PageMap *map, const struct PageMap *from, uint64_t bias);
 
 /* Index of the first run that ends above `addr`; map->count when there is none. */
 size_t pages_find(const struct PageMap *map, uint64_t addr);
+
+/* Bytes of [start, end) that are mapped. */
+uint64_t pages_bytes(const struct PageMap *map, uint64_t start, uint64_t end);
 
 /* Whether all of [start, end) is mapped; whether none of it is. */
 bool pages_full(const struct PageMap *map, uint64_t start, uint64_t end);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core.h"
+
 /* Regular files do not wait, nor do directories; of what the host gave we look what it is. */
 static bool
 may_sleep(int host, enum FileKind kind)
@@ -106,20 +108,28 @@ fdtable_get(struct FDTable *table, uint64_t fd)
 	return file;
 }
 
+unsigned
+fdtable_limit(const struct FDTable *table)
+{
+	uint32_t files = table->box ? box_files_limit(table->box) : 0;
+
+	return files && files < FD_MAX ? files : FD_MAX;
+}
+
 int
 fdtable_add(struct FDTable *table, struct File *file, unsigned low, bool cloexec)
 {
-	unsigned fd = low;
+	unsigned fd = low, limit = fdtable_limit(table);
 
 	pthread_mutex_lock(&table->lock);
-	while (fd < FD_MAX && table->files[fd])
+	while (fd < limit && table->files[fd])
 		fd++;
-	if (fd < FD_MAX) {
+	if (fd < limit) {
 		table->files[fd] = file;
 		table->cloexec[fd] = cloexec;
 	}
 	pthread_mutex_unlock(&table->lock);
-	if (fd < FD_MAX)
+	if (fd < limit)
 		return (int) fd;
 	file_put(file);
 	return -EMFILE;

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct LFIBox;
+
 enum { FD_MAX = 256 };
 
 enum FileKind {
@@ -38,6 +40,7 @@ struct FDTable {
 	pthread_mutex_t lock;
 	struct File *files[FD_MAX];
 	bool cloexec[FD_MAX];
+	struct LFIBox *box; /* whose limits hold; NULL: none */
 };
 
 /* A file with one reference; takes `host` over, also on failure. `path` is copied. NULL: no memory. */
@@ -52,6 +55,9 @@ void fdtable_clear(struct FDTable *table);
 
 /* The file with a reference more, or NULL. */
 struct File *fdtable_get(struct FDTable *table, uint64_t fd);
+
+/* Descriptors are below this, now: FD_MAX, or what the box's limits say. Those that are above stay. */
+unsigned fdtable_limit(const struct FDTable *table);
 
 /* Puts the file, whose reference it takes over, at the lowest free index >= low. The index, or -EMFILE. */
 int fdtable_add(struct FDTable *table, struct File *file, unsigned low, bool cloexec);

@@ -104,6 +104,7 @@ proc_make(struct LFILinuxEngine *engine, struct LFIBox *box, int pid, const char
 	pthread_mutex_init(&proc->stdio_turn, NULL);
 	pthread_cond_init(&proc->changed, NULL);
 	fdtable_init(&proc->fds);
+	proc->fds.box = proc->box;
 	atomic_fetch_add(&engine->procs, 1);
 	fork_add_proc(proc);
 	return proc;

@@ -11,7 +11,7 @@ dup_to(struct LFILinuxThread *thread, uint32_t from, uint32_t to, bool cloexec)
 
 	if (!file)
 		return -EBADF;
-	if (to >= FD_MAX) {
+	if (to >= fdtable_limit(&thread->proc->fds)) {
 		file_put(file);
 		return -EBADF;
 	}

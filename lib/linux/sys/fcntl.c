@@ -49,7 +49,7 @@ record_lock(struct LFILinuxThread *thread, struct File *file, int command, uint6
 static int64_t
 duplicate(struct LFILinuxThread *thread, struct File *file, uint64_t low, bool cloexec)
 {
-	if (low >= FD_MAX)
+	if (low >= fdtable_limit(&thread->proc->fds))
 		return -EINVAL;
 	atomic_fetch_add(&file->refs, 1);
 	return fdtable_add(&thread->proc->fds, file, (unsigned) low, cloexec);

@@ -15,6 +15,7 @@ struct Limit {
 static int
 limit_of(struct LFILinuxThread *thread, uint64_t resource, struct Limit *limit)
 {
+	struct LFILimits limits = lfi_box_limits(thread->proc->box);
 	uint64_t value = RLIM_INFINITY;
 
 	if (resource >= RLIM_NLIMITS)
@@ -22,11 +23,15 @@ limit_of(struct LFILinuxThread *thread, uint64_t resource, struct Limit *limit)
 	if (resource == RLIMIT_STACK)
 		value = thread->proc->engine->opts.stacksize;
 	else if (resource == RLIMIT_NOFILE)
-		value = FD_MAX;
+		value = fdtable_limit(&thread->proc->fds);
 	else if (resource == RLIMIT_AS || resource == RLIMIT_DATA)
-		value = thread->proc->info.size;
+		value =
+		    limits.mapped && limits.mapped < thread->proc->info.size ? limits.mapped : thread->proc->info.size;
 	else if (resource == RLIMIT_NPROC)
-		value = LINUX_THREADS_MAX;
+		value = limits.threads && limits.threads < LINUX_THREADS_MAX ? limits.threads : LINUX_THREADS_MAX;
+	else if (resource == RLIMIT_CPU && limits.cpu_ns && limits.cpu_ns != UINT64_MAX)
+		/* Whole seconds, so that 0 is not no time at all. */
+		value = limits.cpu_ns / 1000000000 + (limits.cpu_ns % 1000000000 != 0);
 	else if (resource == RLIMIT_CORE)
 		value = 0;
 	*limit = (struct Limit){value, value};

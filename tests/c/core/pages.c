@@ -23,6 +23,16 @@ random_below(unsigned n)
 	return (unsigned) (seed >> 33) % n;
 }
 
+static uint64_t
+mapped_pages(const struct Model *model, unsigned start, unsigned end)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = start; i < end; i++)
+		n += model->prot[i] >= 0;
+	return n;
+}
+
 /* Runs are in order, not empty, disjoint, joined where the kernel does it too, and say what the model says. */
 static void
 check(const struct PageMap *map, const struct Model *model)
@@ -38,6 +48,8 @@ check(const struct PageMap *map, const struct Model *model)
 		    map->runs[i].flags == PRIVATE)
 			assert_true(map->runs[i - 1].prot != map->runs[i].prot || map->runs[i - 1].flags != map->runs[i].flags);
 	}
+	assert_int_equal(map->bytes, mapped_pages(model, 0, N));
+	assert_true(map->peak >= map->bytes);
 	for (uint64_t page = 0; page < N; page++) {
 		while (run < map->count && map->runs[run].end <= page)
 			run++;
@@ -71,6 +83,7 @@ random_operations_agree_with_an_array_of_pages(void **state)
 				empty &= model.prot[i] < 0;
 			}
 			assert_int_equal(pages_full(&map, start, end), full);
+			assert_int_equal(pages_bytes(&map, start, end), mapped_pages(&model, start, end));
 			assert_int_equal(pages_empty(&map, start, end), empty);
 			assert_int_equal(pages_reserve(&map), 0);
 			if (random_below(3) == 0 && full) {

@@ -149,6 +149,34 @@ threads_that_sleep_in_calls_do_not_delay_the_end(void **state)
 }
 
 static void
+limits_of_options_hold(void **state)
+{
+	expect_part("$RUN --memory-limit 32M hungry.lfi memory", 0, " MiB, Out of memory");
+	expect_part("$RUN --memory-limit=32768K hungry.lfi memory | grep -Ex '2[0-9] MiB, .*'", 0, " MiB");
+	expect_part("$RUN --memory-limit 1M hungry.lfi", 126, "its limit is 1048576");
+	expect("$RUN --max-threads 3 hungry.lfi threads", 0, "2 threads, Resource temporarily unavailable\n");
+	expect("$RUN --max-files=10 hungry.lfi files", 0, "7 descriptors, No file descriptors available\n");
+	expect_part("timeout 60 $RUN --cpu-limit 0.05 hungry.lfi time", 128 + 24, "CPU time limit");
+	expect("$RUN --memory-limit 1G --max-threads 9 --max-files 9 --cpu-limit 100 hungry.lfi", 0, "");
+}
+
+static void
+limits_that_are_none_are_refused(void **state)
+{
+	static const char *const bad[] = {"--memory-limit 0", "--memory-limit 1X", "--memory-limit 1KK",
+	    "--memory-limit ''", "--memory-limit=-1", "--memory-limit 99999999999999999999", "--memory-limit 2000G",
+	    "--max-threads 0", "--max-threads 1.5", "--max-threads 4294967296", "--max-files x", "--max-files ' 1'",
+	    "--cpu-limit 0", "--cpu-limit 1s", "--cpu-limit nan"};
+	char line[200];
+
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		snprintf(line, sizeof line, "$RUN %s hungry.lfi", bad[i]);
+		expect_part(line, 125, strncmp(bad[i], "--cpu", 5) == 0 ? ": seconds" :
+			strncmp(bad[i], "--mem", 5) == 0 ? ": bytes" : ": a whole number");
+	}
+}
+
+static void
 bad_options_and_programs_have_their_status_and_message(void **state)
 {
 	static const struct {
@@ -412,6 +440,8 @@ main(void)
 	    cmocka_unit_test(files_directories_time_and_memory_work),
 	    cmocka_unit_test(threads_work_and_end_with_the_process),
 	    cmocka_unit_test(threads_that_sleep_in_calls_do_not_delay_the_end),
+	    cmocka_unit_test(limits_of_options_hold),
+	    cmocka_unit_test(limits_that_are_none_are_refused),
 	    cmocka_unit_test(bad_options_and_programs_have_their_status_and_message),
 	    cmocka_unit_test(a_program_of_other_options_is_refused_with_the_option_that_helps),
 	    cmocka_unit_test(code_that_was_not_rewritten_is_refused_with_its_place),
