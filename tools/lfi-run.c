@@ -39,6 +39,7 @@ static const char usage_text[] =
     "  --max-files N         its descriptors are below N\n"
     "  --no-verify           unsafe: run code that was not verified\n"
     "  --exit-unknown        end it at a system call that is not known\n"
+    "  --stats               what it used, to standard error when it has ended\n"
     "  --perf                write /tmp/perf-PID.map for perf\n"
     "  --verbose             log system calls to standard error\n"
     "  --help, --version\n"
@@ -62,6 +63,7 @@ struct Options {
 	struct List env;
 	struct LFILimits limits;
 	double timeout; /* seconds; 0: none */
+	bool stats;
 };
 
 static void fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
@@ -202,6 +204,8 @@ take_flag(struct Options *options, const char *name)
 		options->engine.no_verify = true;
 	} else if (strcmp(name, "--exit-unknown") == 0) {
 		options->linux_.exit_unknown_syscalls = true;
+	} else if (strcmp(name, "--stats") == 0) {
+		options->stats = true;
 	} else if (strcmp(name, "--perf") == 0) {
 		options->linux_.perf = true;
 	} else if (strcmp(name, "--verbose") == 0) {
@@ -379,6 +383,19 @@ stop_timer(void)
 	setitimer(ITIMER_REAL, &none, NULL);
 }
 
+static void
+print_stats(struct LFIBox *box)
+{
+	struct LFIBoxStats stats = lfi_box_stats(box);
+
+	fprintf(stderr,
+	    "lfi-run: mapped %llu KiB (at most %llu), resident %llu KiB, %llu runtime calls, %llu faults, CPU time "
+	    "%.6f s\n",
+	    (unsigned long long) stats.mapped >> 10, (unsigned long long) stats.mapped_peak >> 10,
+	    (unsigned long long) stats.resident >> 10, (unsigned long long) stats.runtime_calls,
+	    (unsigned long long) stats.faults, (double) stats.cpu_ns / 1e9);
+}
+
 /* The status that lfi-run exits with. */
 static int
 run(struct LFILinuxProc *proc, const char *program, int argc, char **argv, const struct Options *options)
@@ -411,6 +428,8 @@ run(struct LFILinuxProc *proc, const char *program, int argc, char **argv, const
 		fprintf(stderr, "lfi-run: %s: %s\n", program, lfi_errmsg());
 		status = fault_status(proc);
 	}
+	if (options->stats)
+		print_stats(lfi_proc_box(proc));
 	lfi_thread_free(thread);
 	return status;
 }
@@ -434,6 +453,8 @@ main(int argc, char **argv)
 	proc = lfi_proc_new(linux_);
 	if (!proc)
 		fail(EXIT_OWN, "%s", lfi_errmsg());
+	if (options.stats && !options.limits.cpu_ns)
+		options.limits.cpu_ns = UINT64_MAX;
 	if (lfi_box_set_limits(lfi_proc_box(proc), options.limits) < 0)
 		fail(EXIT_OWN, "%s", lfi_errmsg());
 	status = run(proc, argv[program], argc - program, argv + program, &options);

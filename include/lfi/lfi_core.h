@@ -287,6 +287,34 @@ lfi_box_limits(struct LFIBox *box)
 	return limits;
 }
 
+/** What a box has used. New members come at the end. */
+struct LFIBoxStats {
+	uint64_t mapped;      /**< bytes of pages that are mapped, as struct LFILimits counts them */
+	uint64_t mapped_peak; /**< the most that ever were */
+	uint64_t resident;    /**< bytes of memory that are the box's alone: pages that were written to (or read, where
+				 the host cannot tell), but neither shared ones nor those swapped out */
+	uint64_t calls;       /**< of sandboxed functions, by lfi_call, LFI_INVOKE and the like; nested ones too */
+	uint64_t runtime_calls; /**< system calls of sandboxed code, served or not */
+	uint64_t faults;        /**< entries that ended with LFI_ERR_FAULT */
+	uint64_t cpu_ns;        /**< CPU time, ns; 0 unless there is, or was, a limit of it: see struct LFILimits */
+	uint32_t contexts;      /**< that exist */
+};
+
+LFI_API int lfi_box_stats_sized(struct LFIBox *box, struct LFIBoxStats *out, size_t size);
+
+/**
+ * What a box has used so far, from any thread; counters of contexts that are entered may be a few calls behind. It
+ * takes a microsecond or two for each MiB mapped, and 10 for each that is resident. Zeros when `box` is NULL
+ * (LFI_ERR_INVALID).
+ */
+static inline struct LFIBoxStats
+lfi_box_stats(struct LFIBox *box)
+{
+	struct LFIBoxStats stats = {0, 0, 0, 0, 0, 0, 0, 0};
+	lfi_box_stats_sized(box, &stats, sizeof stats);
+	return stats;
+}
+
 /* ---- Context ---- */
 
 /** A thread of execution in a box. `user` is kept for lfi_ctx_data. NULL: LFI_ERR_NOMEM, LFI_ERR_LIMIT. */

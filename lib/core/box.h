@@ -55,6 +55,11 @@ struct LFIEngine {
 	struct LFIEngine *next, **link; /* all engines */
 };
 
+/* See struct LFIBoxStats. */
+struct BoxCounts {
+	uint64_t calls, runtime_calls;
+};
+
 /* A host function with a signature. Freed when nobody can be in it: see reap in callback.c. */
 struct HostFn;
 
@@ -85,6 +90,7 @@ struct LFIBox {
 	struct LFIContext *contexts;
 	uint32_t ncontexts;
 	struct LFILimits limits;
+	struct BoxCounts gone; /* of contexts that were freed */
 	uint64_t cpu;
 	lfiptr origin;
 	void *user;
@@ -93,6 +99,7 @@ struct LFIBox {
 	struct HostFn *host_fns;
 	_Atomic uintptr_t runner;    /* single-thread engines: the thread whose context executes, else 0 */
 	uint32_t runner_depth;       /* entries of that thread; written by it */
+	_Atomic uint64_t faults;
 	struct LFIBox *next, **link; /* engine->boxes */
 	struct BoxInterrupt interrupt;
 	struct BoxImage *image; /* what box_reset goes back to, or NULL */
@@ -164,6 +171,13 @@ struct Thread {
 	uint32_t foreign; /* entries on other stacks */
 };
 extern _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")));
+
+/* One more, of what only the calling thread counts. */
+static inline void
+count_up(_Atomic uint64_t *count)
+{
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
+}
 
 /* A number for the calling thread, never 0. */
 static inline uintptr_t
@@ -274,6 +288,9 @@ void box_callbacks_restore(struct LFIBox *box, void *const fns[CALLBACK_ENTRIES]
 /* Whether the box's limits allow `size` bytes mapped at `addr`; one more context. The lock is held. 0, or -1. */
 int box_check_mapped(struct LFIBox *box, lfiptr addr, uint64_t size);
 int box_check_contexts(struct LFIBox *box);
+
+/* Add what was counted in the context. */
+void box_counts_add(struct BoxCounts *counts, struct LFIContext *ctx);
 
 /* Push and pop an entry of the calling thread. frame_push fails with the error set. */
 int frame_push(struct LFIContext *ctx, struct Frame *frame);

@@ -54,8 +54,7 @@ call_pushed(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const vo
 {
 	if (frame_call(ctx, frame, target, stack, stack_bytes) < 0)
 		return -1;
-	atomic_store_explicit(
-	    &ctx->calls, atomic_load_explicit(&ctx->calls, memory_order_relaxed) + 1, memory_order_relaxed);
+	count_up(&ctx->calls);
 	arch_enter(frame);
 	return frame->end == END_RETURN ? 0 : frame_error(ctx, frame);
 }

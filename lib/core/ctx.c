@@ -99,6 +99,7 @@ lfi_ctx_free(struct LFIContext *ctx)
 	watchdog_forget(ctx);
 	pthread_mutex_lock(&ctx->box->lock);
 	ctx->box->ncontexts--;
+	box_counts_add(&ctx->box->gone, ctx);
 	interrupt_lock(ctx->box, &signals);
 	*ctx->link = ctx->next;
 	if (ctx->next)

@@ -108,6 +108,7 @@ walk(const struct LFIBox *box, struct Fault *fault)
 void
 fault_complete(struct LFIContext *ctx)
 {
+	atomic_fetch_add(&ctx->box->faults, 1);
 	ctx->fault.kind = kind_of(ctx->box, &ctx->fault);
 	walk(ctx->box, &ctx->fault);
 }

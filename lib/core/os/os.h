@@ -24,6 +24,14 @@ int os_unuse(uint64_t addr, size_t size);
 void os_spare_init(void);
 void os_spare_fork(enum ForkStep step);
 
+/*
+ * Bytes of [addr, addr + size) that are in memory and private: not those of a file that nobody wrote to. `map` is what
+ * os_pagemap_open gave, which may be -1; then only `anonymous` pages can be counted.
+ */
+int os_pagemap_open(void);
+void os_pagemap_close(int map);
+uint64_t os_resident(int map, uint64_t addr, size_t size, bool anonymous);
+
 /* Whether something, be it inaccessible, is mapped at all of [addr, addr + size). */
 bool os_mapped(uint64_t addr, size_t size);
 

@@ -161,6 +161,16 @@ limits_of_options_hold(void **state)
 }
 
 static void
+statistics_are_shown_when_the_program_has_ended(void **state)
+{
+	expect_part("$RUN --stats hungry.lfi", 0, " 0 faults, CPU time 0.");
+	expect_part("$RUN --stats end.lfi read", 128 + 11, " 1 faults, CPU time 0.");
+	expect_part("$RUN --stats --memory-limit 32M hungry.lfi memory 2>&1 | grep -E 'at most (3[0-2]|2[89])[0-9]{3}\\)'", 0,
+	    "lfi-run: mapped ");
+	expect("$RUN --stats end.lfi exit 2>/dev/null", 3, "before\n");
+}
+
+static void
 limits_that_are_none_are_refused(void **state)
 {
 	static const char *const bad[] = {"--memory-limit 0", "--memory-limit 1X", "--memory-limit 1KK",
@@ -441,6 +451,7 @@ main(void)
 	    cmocka_unit_test(threads_work_and_end_with_the_process),
 	    cmocka_unit_test(threads_that_sleep_in_calls_do_not_delay_the_end),
 	    cmocka_unit_test(limits_of_options_hold),
+	    cmocka_unit_test(statistics_are_shown_when_the_program_has_ended),
 	    cmocka_unit_test(limits_that_are_none_are_refused),
 	    cmocka_unit_test(bad_options_and_programs_have_their_status_and_message),
 	    cmocka_unit_test(a_program_of_other_options_is_refused_with_the_option_that_helps),

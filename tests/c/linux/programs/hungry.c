@@ -11,7 +11,8 @@
 static void *
 forever(void *arg)
 {
-	pause();
+	for (;;)
+		sleep(1000);
 	return arg;
 }
 
