@@ -402,6 +402,7 @@ enum LFIFaultKind {
 	LFI_FAULT_ARITHMETIC, /**< integer division, or a floating-point exception that is unmasked */
 	LFI_FAULT_BUS,        /**< a page of a file that the file no longer has */
 	LFI_FAULT_UNSERVED,   /**< a call of the runtime that nothing serves */
+	LFI_FAULT_ABORT,      /**< abort(), or another fatal signal that a Linux program sent itself */
 };
 
 /** Return addresses that struct LFIFault has room for. */
@@ -412,7 +413,8 @@ enum LFIFaultKind {
  * it wrong. It is what hostile memory says, so good for messages only; each address is in the sandbox.
  */
 struct LFIFault {
-	int signal; /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP; SIGSYS: a call of the runtime that nothing serves */
+	int signal; /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP; SIGSYS: a call of the runtime that nothing serves;
+		       SIGABRT, or what else a program sent itself */
 	int code;   /**< si_code */
 	lfiptr address;                      /**< of the access, when there was one; else 0 */
 	lfiptr pc;                           /**< of the instruction */

@@ -150,6 +150,7 @@ struct LFIContext {
 	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
 	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0; or OWNER_LOST */
 	int exit_code;
+	int aborting; /* the signal that ctx_abort was given, until the handler has returned; else 0 */
 	bool faulted;
 	struct Fault fault;
 	void *user;

@@ -48,6 +48,15 @@ int64_t ctx_blocking(struct LFIContext *ctx, long number, long a, long b, long c
 /* Whether the pending entry is to end, as soon as it would go on with sandboxed code. */
 bool ctx_interrupted(struct LFIContext *ctx);
 
+/*
+ * In a system call's handler: the pending entry ends with LFI_ERR_FAULT once the handler has returned, as by a signal
+ * that the code sent itself.
+ */
+void ctx_abort(struct LFIContext *ctx, int signal);
+
+/* Whether the pending entry is a call of a function; otherwise it is a run. */
+bool ctx_in_call(struct LFIContext *ctx);
+
 /* Count the box's CPU time from the next entries on, and end what runs when `ns` are used up; UINT64_MAX: just count.
  */
 int box_cpu_limit(struct LFIBox *box, uint64_t ns);

@@ -442,17 +442,29 @@ frame_pop(struct LFIContext *ctx, struct Frame *frame)
 	disown(ctx);
 }
 
+/* The program chose the number. */
+static const char *
+signal_name(int signal)
+{
+	const char *name = sigabbrev_np(signal);
+
+	return name ? name : "?";
+}
+
 int
 frame_error(struct LFIContext *ctx, const struct Frame *frame)
 {
 	const struct Fault *fault = &ctx->fault;
 
 	if (frame->end == END_EXIT)
-		return error_set(
-		    LFI_ERR_INTERRUPTED, "the call was ended by lfi_ctx_exit with code %d", ctx->exit_code);
+		return error_set(LFI_ERR_INTERRUPTED,
+		    "the call was ended by exit or lfi_ctx_exit, with code %d, and did not return", ctx->exit_code);
 	if (frame->end != END_FAULT)
 		return interrupt_error(ctx, frame->end);
 	fault_complete(ctx);
+	if (fault->kind == LFI_FAULT_ABORT)
+		return error_set(LFI_ERR_FAULT, "sandboxed code ended itself at %#llx with signal %d (SIG%s)",
+		    (unsigned long long) fault->pc, fault->signal, signal_name(fault->signal));
 	if (fault->signal == SIGSYS)
 		return error_set(LFI_ERR_FAULT, "sandboxed code made a call at %#llx that nothing serves",
 		    (unsigned long long) fault->pc);
@@ -518,6 +530,28 @@ unserved(struct LFIContext *ctx)
 	return 1;
 }
 
+void
+ctx_abort(struct LFIContext *ctx, int signal)
+{
+	ctx->aborting = signal;
+}
+
+bool
+ctx_in_call(struct LFIContext *ctx)
+{
+	return ctx->frame && ctx->frame->kind != FRAME_RUN;
+}
+
+static int
+aborted(struct LFIContext *ctx)
+{
+	ctx->fault = (struct Fault){.signal = ctx->aborting, .code = SI_TKILL, .pc = ctx->resume, .regs = ctx->regs};
+	ctx->aborting = 0;
+	ctx->faulted = true;
+	ctx->frame->end = END_FAULT;
+	return 1;
+}
+
 int
 ctx_syscall(struct LFIContext *ctx)
 {
@@ -526,6 +560,8 @@ ctx_syscall(struct LFIContext *ctx)
 	if (!handler)
 		return unserved(ctx);
 	handler(ctx);
+	if (ctx->aborting)
+		return aborted(ctx);
 	if (ctx->ending) {
 		ctx->frame->end = END_EXIT;
 		return 1;

@@ -48,6 +48,8 @@ segv_kind(struct LFIBox *box, const struct Fault *fault)
 static uint32_t
 kind_of(struct LFIBox *box, const struct Fault *fault)
 {
+	if (fault->code == SI_TKILL)
+		return LFI_FAULT_ABORT;
 	switch (fault->signal) {
 	case SIGSEGV:
 		return segv_kind(box, fault);
@@ -70,7 +72,8 @@ const char *
 lfi_fault_kind_name(int kind)
 {
 	static const char *const names[] = {"unknown", "bad access", "guard hit", "stack overflow", "jump to data",
-	    "protection", "illegal instruction", "breakpoint", "arithmetic", "bus error", "unserved runtime call"};
+	    "protection", "illegal instruction", "breakpoint", "arithmetic", "bus error", "unserved runtime call",
+	    "abort"};
 
 	return kind > 0 && (size_t) kind < sizeof names / sizeof names[0] ? names[kind] : names[0];
 }

@@ -121,5 +121,5 @@ dispatch(struct LFIContext *ctx)
 		result = call ? serve(thread, call, args) : unknown(thread, abi_number(regs), args);
 	abi_set_result(regs, result);
 	if (thread && proc_has_ended(thread->proc))
-		lfi_ctx_exit(ctx, 0);
+		lfi_ctx_exit(ctx, proc_status(thread->proc));
 }

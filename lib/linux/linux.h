@@ -138,6 +138,9 @@ proc_has_ended(struct LFILinuxProc *proc)
 	return atomic_load(&proc->ended) != PROC_ALIVE;
 }
 
+/* What the process ended with: as lfi_thread_run returns it. */
+int proc_status(struct LFILinuxProc *proc);
+
 /* Wait until no thread that the program made runs; with `until_end`, or until the process has ended. */
 void proc_wait(struct LFILinuxProc *proc, bool until_end);
 

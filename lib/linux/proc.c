@@ -386,6 +386,17 @@ proc_end(struct LFILinuxProc *proc, int status)
 	end_with(proc, status, NULL, NULL);
 }
 
+int
+proc_status(struct LFILinuxProc *proc)
+{
+	int status;
+
+	pthread_mutex_lock(&proc->lock);
+	status = proc->status;
+	pthread_mutex_unlock(&proc->lock);
+	return status;
+}
+
 void
 proc_end_error(struct LFILinuxProc *proc, const struct LFIFault *fault)
 {

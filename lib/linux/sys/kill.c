@@ -2,11 +2,13 @@
 /*
  * kill(2), tkill(2), tgkill(2): to the process itself only; others give ESRCH. A
  * signal whose action is the default one and not to be ignored ends the process as
- * by that signal. A handler is not run: ENOSYS. Blocked signals are not kept
+ * by that signal; abort, and any of them in a function that the host called, is a
+ * fault of that entry. A handler is not run: ENOSYS. Blocked signals are not kept
  * pending. Trusted.
  */
 #include <signal.h>
 
+#include "core.h"
 #include "sys.h"
 
 /* Signals whose default action does not end a process. Stopping is not emulated. */
@@ -25,6 +27,19 @@ is_ignored_by_default(int signal)
 		return true;
 	}
 	return false;
+}
+
+/*
+ * A fault like a trap, after which a library can be called again; of a run, only abort is one: other signals are a way
+ * to say a status.
+ */
+static void
+end_by_signal(struct LFILinuxThread *thread, int signal)
+{
+	if (signal == SIGABRT || ctx_in_call(thread->ctx))
+		ctx_abort(thread->ctx, signal);
+	else
+		proc_end(thread->proc, 128 + signal);
 }
 
 int64_t
@@ -48,7 +63,7 @@ signal_raise(struct LFILinuxThread *thread, int signal)
 		return -ENOSYS;
 	}
 	if (!is_ignored_by_default(signal))
-		proc_end(proc, 128 + signal);
+		end_by_signal(thread, signal);
 	return 0;
 }
 

@@ -777,8 +777,9 @@ a_fault_has_a_text(void **state)
 	assert_error(LFI_ERR_INVALID);
 	assert_string_equal(lfi_fault_kind_name(LFI_FAULT_STACK), "stack overflow");
 	assert_string_equal(lfi_fault_kind_name(LFI_FAULT_UNSERVED), "unserved runtime call");
+	assert_string_equal(lfi_fault_kind_name(LFI_FAULT_ABORT), "abort");
 	assert_string_equal(lfi_fault_kind_name(-1), "unknown");
-	assert_string_equal(lfi_fault_kind_name(LFI_FAULT_UNSERVED + 1), "unknown");
+	assert_string_equal(lfi_fault_kind_name(LFI_FAULT_ABORT + 1), "unknown");
 	drop(&f);
 }
 

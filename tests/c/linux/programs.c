@@ -6,6 +6,7 @@
  */
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -97,7 +98,8 @@ each_end_has_its_status_and_message(void **state)
 	expect("$RUN end.lfi", 0, "before\n");
 	expect("$RUN end.lfi exit", 3, "before\n");
 	expect("$RUN end.lfi _exit", 4, "before\n");
-	expect("$RUN end.lfi abort", 128 + 6, "before\n");
+	expect_part("$RUN end.lfi abort", 128 + 6, "before\nlfi-run: end.lfi: sandboxed code ended itself at 0x");
+	expect_part("$RUN end.lfi abort", 128 + 6, "with signal 6 (SIGABRT)");
 	expect("$RUN end.lfi raise", 128 + 15, "before\n");
 	expect_part("$RUN end.lfi read", 128 + 11, "before\nlfi-run: end.lfi: sandboxed code trapped at");
 	expect_part("$RUN end.lfi write", 128 + 11, "SIGSEGV");
@@ -335,6 +337,90 @@ a_program_without_main_is_a_library(void **state)
 	close_library(&library);
 }
 
+/* The call fails as after a trap; the error of the last call says so. */
+static void
+assert_ended_itself(struct Library *library, int signal)
+{
+	struct LFIFault fault;
+
+	if (lfi_errno() != LFI_ERR_FAULT)
+		fail_msg("%s: %s", lfi_error_name(lfi_errno()), lfi_errmsg());
+	assert_int_equal(lfi_ctx_fault(own_ctx, &fault), 0);
+	assert_int_equal(fault.signal, signal);
+	assert_int_equal(fault.kind, LFI_FAULT_ABORT);
+	assert_true(lfi_box_ptrvalid(lfi_proc_box(library->proc), fault.pc, 1));
+	assert_true(fault.depth >= 1 && fault.backtrace[0] == fault.pc);
+}
+
+static void
+abort_in_a_library_ends_the_call_and_nothing_else(void **state)
+{
+	static const int signals[] = {0, SIGABRT, SIGSEGV, SIGTERM, SIGKILL};
+	struct Library library;
+	struct LFIFault fault;
+	union LFIValue arg, result;
+	lfiptr end_itself;
+
+	open_library(&library);
+	end_itself = lfi_proc_sym(library.proc, "end_itself");
+	for (int i = 0; i < 100; i++) {
+		int signal = signals[i % 5];
+
+		arg.i = signal;
+		assert_int_equal(lfi_call(own_ctx, end_itself, "i(i)", &arg, &result), -1);
+		assert_ended_itself(&library, signal ? signal : SIGABRT);
+		assert_int_equal(LFI_INVOKE(lfi_proc_box(library.proc), &own_ctx, end_itself, int, (int), signal), 0);
+		assert_ended_itself(&library, signal ? signal : SIGABRT);
+		assert_int_equal(call_int(&library, "use_errno", "i(i)", i, 0), i);
+	}
+	assert_int_equal(lfi_proc_fault(library.proc, &fault), -1);
+	assert_int_equal(lfi_box_stats(lfi_proc_box(library.proc)).faults, 200);
+	/* One that is ignored. */
+	assert_int_equal(call_int(&library, "end_itself", "i(i)", SIGCHLD, 0), 7);
+	close_library(&library);
+}
+
+static void
+exit_in_a_library_ends_the_call_with_its_status_in_the_message(void **state)
+{
+	struct Library library;
+	union LFIValue arg = {.i = 23}, result;
+
+	open_library(&library);
+	assert_int_equal(lfi_call(own_ctx, lfi_proc_sym(library.proc, "leave"), "i(i)", &arg, &result), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INTERRUPTED);
+	assert_non_null(strstr(lfi_errmsg(), "was ended by exit or lfi_ctx_exit, with code 23"));
+	/* So is what makes a system call now; the process is over. */
+	assert_int_equal(lfi_call(own_ctx, lfi_proc_sym(library.proc, "leave"), "i(i)", &arg, &result), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INTERRUPTED);
+	close_library(&library);
+}
+
+static void
+an_aborted_run_has_a_fault(void **state)
+{
+	char path[128];
+	const char *argv[] = {"end", "abort"};
+	struct LFIEngine *engine = lfi_new((struct LFIOptions){0}, 1);
+	struct LFILinuxEngine *linux_ = lfi_linux_new(engine, (struct LFILinuxOptions){0});
+	struct LFILinuxProc *proc = lfi_proc_new(linux_);
+	struct LFILinuxThread *thread;
+	struct LFIFault fault;
+
+	snprintf(path, sizeof path, "%s/end.lfi", dir);
+	assert_true(lfi_proc_load_file(proc, path));
+	assert_int_equal(lfi_proc_stdio(proc, -1, -1, -1), 0);
+	thread = lfi_thread_new(proc, 2, argv, NULL);
+	assert_int_equal(lfi_thread_run(thread), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_FAULT);
+	assert_int_equal(lfi_proc_fault(proc, &fault), 0);
+	assert_int_equal(fault.signal, SIGABRT);
+	assert_int_equal(fault.kind, LFI_FAULT_ABORT);
+	lfi_proc_free(proc);
+	lfi_linux_free(linux_);
+	lfi_free(engine);
+}
+
 static void
 freeing_a_process_ends_the_threads_that_it_made(void **state)
 {
@@ -457,6 +543,9 @@ main(void)
 	    cmocka_unit_test(a_program_of_other_options_is_refused_with_the_option_that_helps),
 	    cmocka_unit_test(code_that_was_not_rewritten_is_refused_with_its_place),
 	    cmocka_unit_test(a_program_without_main_is_a_library),
+	    cmocka_unit_test(abort_in_a_library_ends_the_call_and_nothing_else),
+	    cmocka_unit_test(exit_in_a_library_ends_the_call_with_its_status_in_the_message),
+	    cmocka_unit_test(an_aborted_run_has_a_fault),
 	    cmocka_unit_test(freeing_a_process_ends_the_threads_that_it_made),
 	    cmocka_unit_test(a_process_has_a_bounded_number_of_threads),
 	    cmocka_unit_test(host_threads_call_a_library_with_contexts_of_their_own),

@@ -566,9 +566,12 @@ signals_end_the_process_only_by_default(struct Fixture *f)
 	assert_int_equal(CALL(f, sys_rt_sigaction, 0, given, 0, 8), -EINVAL);
 	assert_int_equal(CALL(f, sys_rt_sigaction, SIGTERM, given, 0, 16), -EINVAL);
 	assert_false(proc_has_ended(f->proc));
+	/* A fault of the entry, whose end is that of the process. */
 	assert_int_equal(CALL(f, sys_tgkill, pid, (uint64_t) f->thread->tid, SIGABRT), 0);
+	assert_false(proc_has_ended(f->proc));
+	assert_int_equal(CALL(f, sys_tgkill, pid, (uint64_t) f->thread->tid, SIGQUIT), 0);
 	assert_true(proc_has_ended(f->proc));
-	assert_int_equal(f->proc->status, 128 + SIGABRT);
+	assert_int_equal(f->proc->status, 128 + SIGQUIT);
 }
 
 static void

@@ -2,6 +2,7 @@
 /* A program without main: a library. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,8 @@ int count_own(void);
 char *reversed(const char *text);
 int use_errno(int value);
 int start_threads(int count, int sleeping);
+int end_itself(int signal);
+int leave(int status);
 
 int
 add(int a, int b)
@@ -53,6 +56,26 @@ use_errno(int value)
 	errno = value;
 	free(malloc(100));
 	return errno;
+}
+
+/* 0: by abort. */
+int
+end_itself(int signal)
+{
+	char *memory = malloc(1000);
+
+	if (signal)
+		raise(signal);
+	else
+		abort();
+	free(memory);
+	return 7;
+}
+
+int
+leave(int status)
+{
+	exit(status);
 }
 
 static void *
