@@ -408,6 +408,9 @@ enum LFIFaultKind {
 /** Return addresses that struct LFIFault has room for. */
 #define LFI_BACKTRACE_MAX 32
 
+/** Bytes that struct LFIFault has for a name, with the NUL. */
+#define LFI_SYMBOL_MAX 64
+
 /**
  * How sandboxed code trapped. The backtrace follows frame pointers: code that keeps none in rbp ends it early or makes
  * it wrong. It is what hostile memory says, so good for messages only; each address is in the sandbox.
@@ -423,6 +426,9 @@ struct LFIFault {
 	uint32_t depth;                      /**< addresses in backtrace, at least 1 */
 	uint64_t pc_offset;                  /**< of pc, in bytes from the sandbox's base */
 	lfiptr backtrace[LFI_BACKTRACE_MAX]; /**< innermost first: pc, then return addresses */
+	char symbol[LFI_SYMBOL_MAX];         /**< of a Linux program: the function that pc is in, as far as it fits;
+						else "" */
+	uint64_t symbol_offset;              /**< of pc, in bytes from the function's first */
 };
 
 LFI_API int lfi_ctx_fault_sized(struct LFIContext *ctx, struct LFIFault *out, size_t size);
@@ -440,8 +446,8 @@ LFI_API const char *lfi_fault_kind_name(int kind);
 LFI_API size_t lfi_fault_format_sized(const struct LFIFault *fault, size_t size, char *buf, size_t room);
 
 /**
- * Describe a fault in lines of text: kind, signal, addresses, registers, backtrace. As snprintf, at most `room` bytes
- * with the NUL are written (`buf` may be NULL when it is 0), and the length is that of the whole text.
+ * Describe a fault in lines of text: kind, signal, addresses, function, registers, backtrace. As snprintf, at most
+ * `room` bytes with the NUL are written (`buf` may be NULL when it is 0), and the length is that of the whole text.
  *
  * @return bytes without the NUL, or 0: LFI_ERR_INVALID
  */

@@ -77,6 +77,15 @@ LFI_API struct LFIBox *lfi_proc_box(struct LFILinuxProc *proc);
 /** Address of a symbol of the loaded program (.symtab or .dynsym), or 0 with LFI_ERR_NOTFOUND. */
 LFI_API lfiptr lfi_proc_sym(struct LFILinuxProc *proc, const char *name);
 
+/**
+ * The function of the program that `addr` is in, or that begins last before it; from the file, so take it as a hint.
+ *
+ * @param name   gets the name, cut to `room` > 0 bytes with the NUL; printable characters only
+ * @param offset bytes from the function's first to `addr`; may be NULL
+ * @return 0, or -1: LFI_ERR_NOTFOUND (no function is known there), LFI_ERR_INVALID
+ */
+LFI_API int lfi_proc_symbolize(struct LFILinuxProc *proc, lfiptr addr, char *name, size_t room, uint64_t *offset);
+
 /** Replace the host descriptors that the program sees as 0, 1, 2 (duplicated; the caller keeps its own). -1 means
  * closed. */
 LFI_API int lfi_proc_stdio(struct LFILinuxProc *proc, int in, int out, int err);
@@ -98,8 +107,8 @@ LFI_API void lfi_thread_free(struct LFILinuxThread *thread);
  * A program that has no main of its own says that it is a library instead of exiting: then this returns 0
  * and the process stays, so that its functions can be called.
  *
- * @return its exit status, 0 to 255, 128 + signal when it ended itself by a signal,
- *         or -1 when it could not run or was stopped: LFI_ERR_FAULT, LFI_ERR_INVALID, LFI_ERR_UNSUPPORTED
+ * @return its exit status, 0 to 255, 128 + signal when it ended itself by a signal other than SIGABRT,
+ *         or -1 when it could not run or was stopped: LFI_ERR_FAULT (abort too), LFI_ERR_INVALID, LFI_ERR_UNSUPPORTED
  *         (an unknown system call, with exit_unknown_syscalls)
  */
 LFI_API int lfi_thread_run(struct LFILinuxThread *thread);

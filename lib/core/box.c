@@ -919,6 +919,12 @@ box_user(struct LFIBox *box)
 	return box->user;
 }
 
+void
+box_set_symbolizer(struct LFIBox *box, BoxSymbolizer symbolizer)
+{
+	box->symbolizer = symbolizer;
+}
+
 void *
 box_span(struct LFIBox *box, lfiptr addr, size_t size)
 {

@@ -94,6 +94,7 @@ struct LFIBox {
 	uint64_t cpu;
 	lfiptr origin;
 	void *user;
+	BoxSymbolizer symbolizer;
 	_Atomic uint64_t callback_page; /* 0 until mapped; written under the lock */
 	bool callbacks_ready;
 	struct HostFn *host_fns;

@@ -57,6 +57,13 @@ void ctx_abort(struct LFIContext *ctx, int signal);
 /* Whether the pending entry is a call of a function; otherwise it is a run. */
 bool ctx_in_call(struct LFIContext *ctx);
 
+/*
+ * What names the function that an address of the box is in, for struct LFIFault; NULL: nothing does. False when there
+ * is none. On any thread that asks for a fault.
+ */
+typedef bool (*BoxSymbolizer)(struct LFIBox *box, lfiptr addr, char *name, size_t room, uint64_t *offset);
+void box_set_symbolizer(struct LFIBox *box, BoxSymbolizer symbolizer);
+
 /* Count the box's CPU time from the next entries on, and end what runs when `ns` are used up; UINT64_MAX: just count.
  */
 int box_cpu_limit(struct LFIBox *box, uint64_t ns);

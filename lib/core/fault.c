@@ -137,6 +137,9 @@ lfi_ctx_fault_sized(struct LFIContext *ctx, struct LFIFault *out, size_t size)
 	fault.pc_offset = from->pc - ctx->box->base;
 	for (uint32_t i = 0; i < from->depth; i++)
 		fault.backtrace[i] = box_mask(ctx->box, from->trace[i]);
+	if (ctx->box->symbolizer &&
+	    !ctx->box->symbolizer(ctx->box, fault.pc, fault.symbol, sizeof fault.symbol, &fault.symbol_offset))
+		fault.symbol[0] = 0;
 	return options_give(out, size, &fault, sizeof fault);
 }
 
@@ -191,6 +194,9 @@ lfi_fault_format_sized(const struct LFIFault *given, size_t size, char *buf, siz
 	    fault.code, (unsigned long long) fault.address);
 	add(&text, "  pc  %#llx (sandbox +%#llx)\n", (unsigned long long) fault.pc,
 	    (unsigned long long) fault.pc_offset);
+	if (fault.symbol[0])
+		add(&text, "  in  %.*s+%#llx\n", (int) sizeof fault.symbol, fault.symbol,
+		    (unsigned long long) fault.symbol_offset);
 	add_regs(&text, &fault.regs);
 	for (uint32_t i = 0; i < fault.depth && i < LFI_BACKTRACE_MAX; i++)
 		add(&text, "  #%-2u %#llx\n", i, (unsigned long long) fault.backtrace[i]);

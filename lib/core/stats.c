@@ -25,9 +25,8 @@ resident(struct LFIBox *box)
 	for (size_t i = 0; i < box->pages.count; i++) {
 		const struct PageRun *run = &box->pages.runs[i];
 
-		if (run->flags & LFI_MAP_PRIVATE)
-			bytes += os_resident(map, run->start, run->end - run->start,
-			    run->flags == (LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS));
+		bytes += os_resident(
+		    map, run->start, run->end - run->start, run->flags == (LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS));
 	}
 	os_pagemap_close(map);
 	return bytes;

@@ -36,6 +36,8 @@ enum { FIRST_PID = 100, PIDS = 1000000 };
 /* The status of a process that was freed while it had threads: as by SIGKILL. */
 enum { ENDED_BY_HOST = 128 + 9 };
 
+static bool symbolize(struct LFIBox *box, lfiptr addr, char *name, size_t room, uint64_t *offset);
+
 /* ---- Making ---- */
 
 /* The program's descriptor `guest` becomes a duplicate of the host's. */
@@ -100,6 +102,7 @@ proc_make(struct LFILinuxEngine *engine, struct LFIBox *box, int pid, const char
 	proc->box = box;
 	proc->info = lfi_box_info(proc->box);
 	box_set_user(proc->box, proc);
+	box_set_symbolizer(proc->box, symbolize);
 	pthread_mutex_init(&proc->lock, NULL);
 	pthread_mutex_init(&proc->stdio_turn, NULL);
 	pthread_cond_init(&proc->changed, NULL);
@@ -333,6 +336,35 @@ lfi_proc_sym(struct LFILinuxProc *proc, const char *name)
 		return box_handed_address(proc->box, proc->image.bias + address);
 	error_set(LFI_ERR_NOTFOUND, "the program has no symbol '%s'", name);
 	return 0;
+}
+
+static bool
+function_at(struct LFILinuxProc *proc, lfiptr addr, char *name, size_t room, uint64_t *offset)
+{
+	const struct LoadImage *image = &proc->image;
+
+	return proc->loaded && range_within(addr, 1, image->start, image->end) &&
+	       load_symbol_name(proc->symbols, addr - image->bias, name, room, offset);
+}
+
+/* A BoxSymbolizer. */
+static bool
+symbolize(struct LFIBox *box, lfiptr addr, char *name, size_t room, uint64_t *offset)
+{
+	return function_at(box_user(box), addr, name, room, offset);
+}
+
+int
+lfi_proc_symbolize(struct LFILinuxProc *proc, lfiptr addr, char *name, size_t room, uint64_t *offset)
+{
+	uint64_t unwanted;
+
+	if (!proc || !name || room == 0)
+		return error_null(!proc ? "process" : "room for a name");
+	if (function_at(proc, addr, name, room, offset ? offset : &unwanted))
+		return 0;
+	return error_set(
+	    LFI_ERR_NOTFOUND, "the program has no function that 0x%" PRIx64 " is known to be in", (uint64_t) addr);
 }
 
 /* ---- Ending ---- */

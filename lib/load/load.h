@@ -48,6 +48,9 @@ uint64_t load_symbol(const struct LoadSymbols *symbols, const char *name);
 /* The function of .symtab that begins last at or before that address, and how far it is; NULL when there is none. */
 const char *load_symbol_at(const struct LoadSymbols *symbols, uint64_t address, uint64_t *offset);
 
+/* As load_symbol_at; a name fit for a terminal, cut to `room` > 0 bytes with the NUL. False when there is none. */
+bool load_symbol_name(const struct LoadSymbols *symbols, uint64_t address, char *name, size_t room, uint64_t *offset);
+
 /* "name+0x12" for an address in the file, fit for a terminal; false when no function is known there. */
 enum { LOAD_PLACE = 128 };
 bool load_symbol_place(const struct LoadSymbols *symbols, uint64_t address, char place[LOAD_PLACE]);

@@ -115,13 +115,24 @@ is_printable(const char *name)
 }
 
 bool
+load_symbol_name(const struct LoadSymbols *symbols, uint64_t address, char *name, size_t room, uint64_t *offset)
+{
+	const char *found = load_symbol_at(symbols, address, offset);
+
+	if (!found || !is_printable(found))
+		return false;
+	snprintf(name, room, "%s", found);
+	return true;
+}
+
+bool
 load_symbol_place(const struct LoadSymbols *symbols, uint64_t address, char place[LOAD_PLACE])
 {
 	uint64_t offset;
-	const char *name = load_symbol_at(symbols, address, &offset);
+	char name[101];
 
-	if (!name || !is_printable(name))
+	if (!load_symbol_name(symbols, address, name, sizeof name, &offset))
 		return false;
-	snprintf(place, LOAD_PLACE, "%.100s+0x%" PRIx64, name, offset);
+	snprintf(place, LOAD_PLACE, "%s+0x%" PRIx64, name, offset);
 	return true;
 }

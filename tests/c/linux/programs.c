@@ -381,6 +381,53 @@ abort_in_a_library_ends_the_call_and_nothing_else(void **state)
 }
 
 static void
+faults_and_addresses_have_the_name_of_their_function(void **state)
+{
+	struct Library library;
+	struct LFIFault fault;
+	union LFIValue arg = {.u = 0}, result;
+	lfiptr crash, add;
+	uint64_t offset = 99;
+	char name[64], text[2048], line[128];
+
+	open_library(&library);
+	crash = lfi_proc_sym(library.proc, "crash_at");
+	add = lfi_proc_sym(library.proc, "add");
+	arg.u = lfi_box_info(lfi_proc_box(library.proc)).base + 8192;
+	assert_int_equal(lfi_call(own_ctx, crash, "i(p)", &arg, &result), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_FAULT);
+	assert_int_equal(lfi_ctx_fault(own_ctx, &fault), 0);
+	assert_string_equal(fault.symbol, "crash_at");
+	assert_int_equal(fault.symbol_offset, fault.pc - crash);
+	assert_true(lfi_fault_format(&fault, text, sizeof text) < sizeof text);
+	snprintf(line, sizeof line, "\n  in  crash_at+%#llx\n", (unsigned long long) fault.symbol_offset);
+	assert_non_null(strstr(text, line));
+	/* A caller of an older version has no room for it. */
+	memset(&fault, 0xaa, sizeof fault);
+	assert_int_equal(lfi_ctx_fault_sized(own_ctx, &fault, offsetof(struct LFIFault, symbol)), 0);
+	assert_int_equal((unsigned char) fault.symbol[0], 0xaa);
+
+	assert_int_equal(lfi_proc_symbolize(library.proc, add, name, sizeof name, &offset), 0);
+	assert_string_equal(name, "add");
+	assert_int_equal(offset, 0);
+	assert_int_equal(lfi_proc_symbolize(library.proc, crash + 1, name, 4, &offset), 0);
+	assert_string_equal(name, "cra");
+	assert_int_equal(offset, 1);
+	assert_int_equal(lfi_proc_symbolize(library.proc, crash, name, sizeof name, NULL), 0);
+	assert_int_equal(lfi_proc_symbolize(library.proc, 0, name, sizeof name, NULL), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_NOTFOUND);
+	assert_int_equal(lfi_proc_symbolize(library.proc, UINT64_MAX, name, sizeof name, NULL), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_NOTFOUND);
+	assert_int_equal(lfi_proc_symbolize(library.proc, add, name, 0, NULL), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_int_equal(lfi_proc_symbolize(library.proc, add, NULL, 10, NULL), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_int_equal(lfi_proc_symbolize(NULL, add, name, 10, NULL), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	close_library(&library);
+}
+
+static void
 exit_in_a_library_ends_the_call_with_its_status_in_the_message(void **state)
 {
 	struct Library library;
@@ -416,6 +463,8 @@ an_aborted_run_has_a_fault(void **state)
 	assert_int_equal(lfi_proc_fault(proc, &fault), 0);
 	assert_int_equal(fault.signal, SIGABRT);
 	assert_int_equal(fault.kind, LFI_FAULT_ABORT);
+	assert_true(strlen(fault.symbol) > 0);
+	assert_int_equal(fault.symbol_offset < 100000, true);
 	lfi_proc_free(proc);
 	lfi_linux_free(linux_);
 	lfi_free(engine);
@@ -544,6 +593,7 @@ main(void)
 	    cmocka_unit_test(code_that_was_not_rewritten_is_refused_with_its_place),
 	    cmocka_unit_test(a_program_without_main_is_a_library),
 	    cmocka_unit_test(abort_in_a_library_ends_the_call_and_nothing_else),
+	    cmocka_unit_test(faults_and_addresses_have_the_name_of_their_function),
 	    cmocka_unit_test(exit_in_a_library_ends_the_call_with_its_status_in_the_message),
 	    cmocka_unit_test(an_aborted_run_has_a_fault),
 	    cmocka_unit_test(freeing_a_process_ends_the_threads_that_it_made),

@@ -18,6 +18,7 @@ int use_errno(int value);
 int start_threads(int count, int sleeping);
 int end_itself(int signal);
 int leave(int status);
+int crash_at(const volatile int *place);
 
 int
 add(int a, int b)
@@ -56,6 +57,12 @@ use_errno(int value)
 	errno = value;
 	free(malloc(100));
 	return errno;
+}
+
+int
+crash_at(const volatile int *place)
+{
+	return *place + 1;
 }
 
 /* 0: by abort. */
