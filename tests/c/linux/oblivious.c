@@ -138,6 +138,31 @@ clang_code_leaves_no_whole_address_in_memory(void **state)
 	no_whole_address_is_in_memory("clang");
 }
 
+/* The box outlives the program's end. The script prints nothing. */
+static void
+lua_leaves_no_whole_address_in_memory(void **state)
+{
+	static const char script[] = "local t = {} for i = 1, 20000 do t[i] = {tostring(i), function() return i end} end "
+				     "table.sort(t, function(a, b) return a[1] < b[1] end) "
+				     "pcall(error, t) collectgarbage() assert(coroutine.wrap(function() return 7 end)() == 7)";
+	const char *args[] = {"lua", "-e", script};
+	struct World world = {0};
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/programs/lua.lfi", getenv("LFI_BUILD"));
+	if (access(path, R_OK) < 0)
+		skip();
+	world.engine = lfi_new((struct LFIOptions){0}, 1);
+	world.linux_ = lfi_linux_new(world.engine, (struct LFILinuxOptions){0});
+	world.proc = lfi_proc_new(world.linux_);
+	if (!lfi_proc_load_file(world.proc, path))
+		fail_msg("%s", lfi_errmsg());
+	world.thread = lfi_thread_new(world.proc, 3, args, NULL);
+	assert_int_equal(lfi_thread_run(world.thread), 0);
+	assert_int_equal(count_whole_addresses(world.proc, &world.thread->stack), 0);
+	world_close(&world);
+}
+
 /* All mappings of `from` at the same offsets in `to`, which is empty. */
 static void
 copy_memory(struct LFILinuxProc *from, struct LFILinuxProc *to)
@@ -282,6 +307,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(gcc_code_leaves_no_whole_address_in_memory),
 	    cmocka_unit_test(clang_code_leaves_no_whole_address_in_memory),
+	    cmocka_unit_test(lua_leaves_no_whole_address_in_memory),
 	    cmocka_unit_test(a_copy_of_gcc_code_goes_on_at_another_base),
 	    cmocka_unit_test(a_copy_of_clang_code_goes_on_at_another_base),
 	    cmocka_unit_test(other_code_works_and_holds_whole_addresses),
