@@ -36,7 +36,18 @@ static const char help[] =
     "or\n"
     "a file that cannot be read or written.\n";
 
-enum { OPT_CFI = 256, OPT_SANDBOX, OPT_SINGLE, OPT_NO_SEGUE, OPT_NO_ELIM, OPT_LOW_TABLE, OPT_RENAME, OPT_POC, OPT_NO_POC, OPT_VERSION };
+enum {
+	OPT_CFI = 256,
+	OPT_SANDBOX,
+	OPT_SINGLE,
+	OPT_NO_SEGUE,
+	OPT_NO_ELIM,
+	OPT_LOW_TABLE,
+	OPT_RENAME,
+	OPT_POC,
+	OPT_NO_POC,
+	OPT_VERSION
+};
 
 static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},

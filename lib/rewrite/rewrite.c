@@ -27,8 +27,10 @@ take_options(struct LFIRewriteOptions *own, const struct LFIRewriteOptions *give
 	if (own->policy < LFI_POLICY_FULL || own->policy > LFI_POLICY_JUMPS)
 		return error_set(LFI_ERR_INVALID, "policy %d is unknown", own->policy);
 	if (own->poc && own->policy != LFI_POLICY_FULL)
-		return error_set(LFI_ERR_INVALID, "position-oblivious code under policy %d: only the full one confines all "
-		    "addresses", own->policy);
+		return error_set(LFI_ERR_INVALID,
+		    "position-oblivious code under policy %d: only the full one confines all "
+		    "addresses",
+		    own->policy);
 	return 0;
 }
 

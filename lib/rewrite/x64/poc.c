@@ -37,7 +37,8 @@ loads_address(const struct Insn *insn)
 	if (insn->count != 2 || src->kind != OP_MEM || src->segment.n || !is_wide(&insn->op[1]))
 		return false;
 	if (insn->row->class == INSN_LEA)
-		return (src->has_base && (src->base.kind == REG_IP || operand_uses(src, RSP))) || operand_uses(src, RSP);
+		return (src->has_base && (src->base.kind == REG_IP || operand_uses(src, RSP))) ||
+		       operand_uses(src, RSP);
 	return (str_is(insn->name, "movq") || str_is(insn->name, "mov")) && src->has_base && src->base.kind == REG_IP &&
 	       str_find(src->disp, "@GOTPCREL") >= 0;
 }
