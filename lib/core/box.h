@@ -98,8 +98,8 @@ struct LFIBox {
 	_Atomic uint64_t callback_page; /* 0 until mapped; written under the lock */
 	bool callbacks_ready;
 	struct HostFn *host_fns;
-	_Atomic uintptr_t runner;    /* single-thread engines: the thread whose context executes, else 0 */
-	uint32_t runner_depth;       /* entries of that thread; written by it */
+	_Atomic uintptr_t runner; /* single-thread engines: the thread whose context executes, else 0 */
+	uint32_t runner_depth;    /* entries of that thread; written by it */
 	_Atomic uint64_t faults;
 	struct LFIBox *next, **link; /* engine->boxes */
 	struct BoxInterrupt interrupt;

@@ -253,7 +253,8 @@ box_callbacks_free(struct LFIBox *box)
 		free(atomic_load(&box->far[i]));
 }
 
-/* ---- Images of a box: plain functions of the first page. Typed ones belong to the box that they were registered in ---- */
+/* ---- Images of a box: plain functions of the first page. Typed ones belong to the box that they were registered in
+ * ---- */
 
 void
 box_callbacks_keep(const struct LFIBox *box, void *fns[CALLBACK_ENTRIES])

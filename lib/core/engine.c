@@ -108,7 +108,8 @@ lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 	slabs_init(&engine->slabs, opts.pagesize);
 	enlist(engine);
 	if (opts.verbose)
-		log_line("engine: room for %zu sandboxes at %#llx", nsandboxes, (unsigned long long) engine->map.chunks[0].first);
+		log_line("engine: room for %zu sandboxes at %#llx", nsandboxes,
+		    (unsigned long long) engine->map.chunks[0].first);
 	return engine;
 
 free_stubs:

@@ -40,6 +40,7 @@ struct BoxImage {
 	uint64_t origin;
 	bool callbacks_ready;
 	bool oblivious;
+	struct LFILimits limits;
 	void *callbacks[CALLBACK_ENTRIES];
 };
 
@@ -201,8 +202,7 @@ freeze_memory(struct LFIBox *box, struct BoxImage *image)
 	copy.pagemap = os_pagemap_open();
 	for (size_t i = 0; i < box->pages.count && r == 0; i++)
 		r = freeze_run(&copy, &box->pages.runs[i]);
-	if (copy.pagemap >= 0)
-		os_image_close(copy.pagemap);
+	os_pagemap_close(copy.pagemap);
 	free(copy.page);
 	return r;
 }
@@ -281,6 +281,7 @@ keep_state(const struct LFIBox *box, struct BoxImage *image)
 	image->callbacks_ready = box->callbacks_ready;
 	image->origin = box->origin - box->base;
 	image->oblivious = box->oblivious;
+	image->limits = box->limits;
 	box_callbacks_keep(box, image->callbacks);
 }
 
@@ -309,8 +310,8 @@ freeze(struct LFIBox *box, struct BoxImage *image)
 	if (any_entered(box))
 		return error_set(LFI_ERR_BUSY, "a context of the sandbox is entered: it cannot be frozen");
 	if (atomic_load(&box->far[0]))
-		return error_set(LFI_ERR_UNSUPPORTED,
-		    "the sandbox cannot be frozen: it has more than %d callbacks", CALLBACK_ENTRIES - 1);
+		return error_set(LFI_ERR_UNSUPPORTED, "the sandbox cannot be frozen: it has more than %d callbacks",
+		    CALLBACK_ENTRIES - 1);
 	err = os_image_new(BOX_SIZE, &image->fd);
 	if (err)
 		return fail_os(err, "cannot make a file for the image of a sandbox");
@@ -369,6 +370,10 @@ box_clone(struct BoxImage *image)
 	}
 	restore_state(box, image);
 	box_callbacks_restore(box, image->callbacks);
+	if (lfi_box_set_limits(box, image->limits) < 0) {
+		lfi_box_free(box);
+		return NULL;
+	}
 	box_image_hold(image);
 	box->image = image;
 	return box;

@@ -23,7 +23,7 @@ struct PageRun {
 struct PageMap {
 	struct PageRun *runs;
 	size_t count, room;
-	uint64_t changes; /* how often it was changed */
+	uint64_t changes;     /* how often it was changed */
 	uint64_t bytes, peak; /* mapped now, and at most */
 };
 

@@ -73,10 +73,10 @@ struct cc {
 
 	bool print_only, verbose, save_temps, verify, no_layout;
 	bool no_std_libs, no_start_files, no_default_libs, no_std_includes, relocatable;
-	bool depend;        /* -MD or -MMD */
-	bool depend_target; /* -MT or -MQ was given */
+	bool depend;            /* -MD or -MMD */
+	bool depend_target;     /* -MT or -MQ was given */
 	bool poc_asked, no_poc; /* --poc, --no-poc; rewrite.poc is what follows from them */
-	bool link_wanted;   /* -Wl or the like: link although there are no inputs */
+	bool link_wanted;       /* -Wl or the like: link although there are no inputs */
 	bool clang;
 };
 

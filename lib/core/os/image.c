@@ -88,12 +88,6 @@ os_discard(uint64_t addr, size_t size)
 	return madvise((void *) addr, size, MADV_DONTNEED) < 0 ? errno : 0;
 }
 
-int
-os_pagemap_open(void)
-{
-	return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-}
-
 bool
 os_pagemap_touched(int fd, uint64_t addr)
 {

@@ -69,9 +69,6 @@ void os_image_close(int fd);
 /* Private pages become what they were when they were mapped. */
 int os_discard(uint64_t addr, size_t size);
 
-/* What os_pagemap_touched needs, or -1; the caller closes it. */
-int os_pagemap_open(void);
-
 /* Whether the page holds something of its own; true when it cannot be told. */
 bool os_pagemap_touched(int fd, uint64_t addr);
 

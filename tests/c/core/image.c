@@ -507,6 +507,59 @@ a_clone_of_a_clone_has_both_s_writes(void **state)
 	thaw(&z);
 }
 
+static void
+nothing(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)
+{
+}
+
+static void
+clones_have_the_limits_of_the_frozen_box(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	const struct LFILimits limits = {.mapped = 64 * PAGE, .threads = 2};
+	struct BoxImage *image;
+	struct LFIBox *box;
+
+	assert_done(lfi_box_set_limits(f.box, limits));
+	image = box_freeze(f.box);
+	assert_non_null(image);
+	box = box_clone(image);
+	assert_non_null(box);
+	assert_true(lfi_box_mapany(box, 65 * PAGE, RW, ANON, -1, 0) == FAILED);
+	assert_error(LFI_ERR_LIMIT);
+	assert_non_null(lfi_ctx_new(box, NULL));
+	assert_non_null(lfi_ctx_new(box, NULL));
+	assert_null(lfi_ctx_new(box, NULL));
+	assert_error(LFI_ERR_LIMIT);
+	lfi_box_free(box);
+	box_image_put(image);
+	drop(&f);
+}
+
+static void
+typed_functions_stay_with_the_box_they_were_registered_in(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	void *plain = lfi_box_register_cb(f.box, (void *) abs), *typed = lfi_box_register_fn(f.box, "i(i)", nothing, NULL);
+	struct BoxImage *image = box_freeze(f.box);
+	struct LFIBox *box = box_clone(image);
+
+	assert_non_null(image);
+	assert_non_null(box);
+	assert_ptr_not_equal(plain, typed);
+	/* The clone has the plain one at the same place; the entry of the typed one is free there. */
+	assert_true((lfiptr) lfi_box_register_cb(box, (void *) abs) - lfi_box_info(box).base ==
+	    (lfiptr) plain - lfi_box_info(f.box).base);
+	assert_true((lfiptr) lfi_box_register_fn(box, "i(i)", nothing, NULL) - lfi_box_info(box).base ==
+	    (lfiptr) typed - lfi_box_info(f.box).base);
+	/* A reset keeps what the host registered since, and takes nothing back that is the image's. */
+	assert_done(box_reset(f.box, false));
+	assert_int_equal(lfi_box_unregister_fn(f.box, typed), 0);
+	lfi_box_free(box);
+	box_image_put(image);
+	drop(&f);
+}
+
 int
 main(void)
 {
@@ -523,6 +576,8 @@ main(void)
 	    cmocka_unit_test(shared_memory_and_entered_contexts_are_refused),
 	    cmocka_unit_test(nobody_can_write_the_file_of_an_image),
 	    cmocka_unit_test(a_clone_of_a_clone_has_both_s_writes),
+		cmocka_unit_test(clones_have_the_limits_of_the_frozen_box),
+		cmocka_unit_test(typed_functions_stay_with_the_box_they_were_registered_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
