@@ -29,7 +29,7 @@ fi
 
 echo "== programs: CPU time and code size, native = 1"
 "$build/bin/bench-programs" --rounds "$rounds" --json "$build/bench/programs.json" "$build" "$source"
-for bench in calls interrupt snapshot verify; do
+for bench in calls interrupt fault verify snapshot; do
 	[ -x "$build/bin/bench-$bench" ] || continue
 	echo "== $bench"
 	case $bench in
