@@ -147,6 +147,19 @@ typedef struct LFIContext *(*LFICloneFn)(struct LFIBox *box);
 /** Set what LFI_INVOKE calls when the context is NULL. */
 LFI_API void lfi_set_clone_cb(struct LFIEngine *engine, LFICloneFn clone_cb);
 
+/** Frees a context, with lfi_ctx_free, and what the clone callback made for it. */
+typedef void (*LFIReleaseFn)(struct LFIContext *ctx);
+
+/**
+ * Set what gets each context that the clone callback made for a host thread, when that thread ends, on that thread.
+ * NULL: nothing, and such contexts are freed with their box. A context that was freed before is not handed over, nor
+ * one that a thread is in; from the end of the thread on nobody else may use it. The callback may call into the
+ * sandbox; what destructors of the host call after it must begin with a NULL context again. Until it returns,
+ * lfi_box_free by another thread waits, so none may hold a lock that the callback needs; by the callback itself it is
+ * LFI_ERR_BUSY.
+ */
+LFI_API void lfi_set_release_cb(struct LFIEngine *engine, LFIReleaseFn release);
+
 /* ---- Box ---- */
 
 /** Protections and flags of mappings: Linux's numbers. */
@@ -167,7 +180,8 @@ enum {
 /** A new, empty sandbox. NULL: LFI_ERR_NOSPACE, LFI_ERR_NOMEM, LFI_ERR_OS. */
 LFI_API struct LFIBox *lfi_box_new(struct LFIEngine *engine);
 
-/** Unmap everything. No context of the box may be entered; those left are freed with it. */
+/** Unmap everything. No context of the box may be entered; those left are freed with it. Waits for release callbacks.
+ */
 LFI_API void lfi_box_free(struct LFIBox *box);
 
 /** Where a box is. */

@@ -129,7 +129,8 @@ LFI_API struct LFIContext *lfi_thread_ctx(struct LFILinuxThread *thread);
 /**
  * Make a library of the process: runs `thread` until the program says that it is ready, unless it has been run, and
  * prepares the sandbox for calls. From then on LFI_INVOKE with a NULL context makes one for the calling host thread,
- * with a stack and thread-local data of its own; it is freed with the process.
+ * with a stack and thread-local data of its own. It is freed when that thread ends (lfi_set_release_cb), or with the
+ * process. Destructors of the program's thread-specific data do not run then.
  *
  * @return 0, or -1: LFI_ERR_INVALID (the program ended instead: it has a main), LFI_ERR_FAULT
  */

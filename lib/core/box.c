@@ -159,9 +159,10 @@ entered(struct LFIBox *box)
 void
 lfi_box_free(struct LFIBox *box)
 {
-	if (!box)
+	if (!box || box_release_close(box) < 0)
 		return;
 	if (entered(box)) {
+		box_release_open(box);
 		error_set(LFI_ERR_BUSY, "a context of the sandbox is entered: it cannot be freed");
 		return;
 	}
@@ -187,6 +188,7 @@ box_after_fork(struct LFIBox *box)
 	atomic_store(&box->interrupt.lock, 0);
 	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)
 		ctx_after_fork(ctx);
+	release_after_fork(box);
 }
 
 int

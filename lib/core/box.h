@@ -51,6 +51,7 @@ struct LFIEngine {
 	uint32_t assumed_code; /* what unverified code is taken to do */
 	_Atomic(LFISysHandler) handler;
 	_Atomic(LFICloneFn) clone_cb;
+	_Atomic(LFIReleaseFn) release_cb;
 	void *user;
 	struct LFIEngine *next, **link; /* all engines */
 };
@@ -105,6 +106,8 @@ struct LFIBox {
 	struct BoxInterrupt interrupt;
 	struct BoxImage *image; /* what box_reset goes back to, or NULL */
 	uint64_t image_changes; /* pages.changes when the mappings were those of the image */
+	uint32_t releasing;     /* release callbacks that run for its contexts; see release.c */
+	bool kept;              /* none may begin */
 };
 
 /* struct LFIFault, in less room: a context has a page. */
@@ -155,8 +158,10 @@ struct LFIContext {
 	bool faulted;
 	struct Fault fault;
 	void *user;
-	struct LFIContext *next, **link; /* box->contexts */
-	struct Slab *slab;               /* whose page this is */
+	struct LFIContext *next, **link;           /* box->contexts */
+	struct Slab *slab;                         /* whose page this is */
+	struct LFIContext *made_next, **made_link; /* the list of the thread it was made for, or NULL; see release.c */
+	uintptr_t maker;                           /* that thread, or 0 */
 };
 
 /* What a thread knows; initial-exec, for the fault handler reads it. */
@@ -170,7 +175,9 @@ struct Thread {
 	uint64_t stack_floor;   /* entries start above this; see STACK_LEFT */
 	uint64_t stack_span;    /* from there to the end of the stack; 0 when it is not known */
 	uint64_t stack_low;
-	uint32_t foreign; /* entries on other stacks */
+	uint32_t foreign;         /* entries on other stacks */
+	struct LFIContext *made;  /* for the thread, by clone callbacks */
+	struct LFIBox *releasing; /* whose context a release callback has now */
 };
 extern _Thread_local struct Thread thread_self __attribute__((tls_model("initial-exec")));
 
@@ -293,6 +300,12 @@ int box_check_contexts(struct LFIBox *box);
 
 /* Add what was counted in the context. */
 void box_counts_add(struct BoxCounts *counts, struct LFIContext *ctx);
+
+/* The clone callback made `ctx` for the calling thread; and: it is going to be freed. */
+void release_track(struct LFIContext *ctx);
+void release_forget(struct LFIContext *ctx);
+void release_fork(enum ForkStep step);
+void release_after_fork(struct LFIBox *box);
 
 /* Push and pop an entry of the calling thread. frame_push fails with the error set. */
 int frame_push(struct LFIContext *ctx, struct Frame *frame);

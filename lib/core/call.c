@@ -89,7 +89,9 @@ clone_context(struct LFIBox *box)
 	}
 	lfi_error_clear();
 	ctx = clone_cb(box);
-	if (!ctx && lfi_errno() == LFI_OK)
+	if (ctx)
+		release_track(ctx);
+	else if (lfi_errno() == LFI_OK)
 		error_set(LFI_ERR_INVALID, "the clone callback made no context");
 	return ctx;
 }

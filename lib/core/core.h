@@ -21,6 +21,13 @@ bool ctx_entered(struct LFIContext *ctx);
 struct LFIEngine *box_engine(struct LFIBox *box);
 
 /*
+ * Wait for the release callbacks that run for contexts of the box, and let no other begin until box_release_open.
+ * Again is fine. 0, or -1 with LFI_ERR_BUSY when the caller is such a callback.
+ */
+int box_release_close(struct LFIBox *box);
+void box_release_open(struct LFIBox *box);
+
+/*
  * The host's pointer to [addr, addr + size) when that lies in what can be
  * mapped, else NULL with no error set. The pages may be unmapped: hand it to
  * the kernel (which says EFAULT) or to copy_guarded, never dereference it.

@@ -96,6 +96,7 @@ lfi_ctx_free(struct LFIContext *ctx)
 		error_set(LFI_ERR_BUSY, "the context is entered: it cannot be freed");
 		return;
 	}
+	release_forget(ctx);
 	watchdog_forget(ctx);
 	pthread_mutex_lock(&ctx->box->lock);
 	ctx->box->ncontexts--;

@@ -7,6 +7,7 @@
  *   I2  What a failed load mapped is unmapped (lib/load), and the process can be loaded again.
  *   I3  Once a process has ended no thread of it runs sandboxed code for long: sleepers are woken, and where there
  *       are other threads the code loses its execute permission, so that a loop ends in a fault.
+ *   I4  While a process is freed or reset no release callback (thread.c) looks at it: box_release_close.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -170,6 +171,8 @@ proc_end_threads(struct LFILinuxProc *proc, struct LFILinuxThread *keep)
 void
 proc_free(struct LFILinuxProc *proc)
 {
+	/* I4. A process of a pool, too, and a callback does not get here. */
+	box_release_close(proc->box);
 	/* Threads that the program made end when the host program says so. */
 	proc_end_threads(proc, NULL);
 	fork_remove_proc(proc);
@@ -197,10 +200,14 @@ lfi_proc_free(struct LFILinuxProc *proc)
 		return;
 	if (proc->pool)
 		error_set(LFI_ERR_INVALID, "process %d belongs to a pool: lfi_pool_free frees it", proc->pid);
-	else if (proc_host_runs(proc))
+	else if (box_release_close(proc->box) < 0)
+		return;
+	else if (proc_host_runs(proc)) {
+		box_release_open(proc->box);
 		error_set(LFI_ERR_BUSY, "a thread of process %d still runs", proc->pid);
-	else
+	} else {
 		proc_free(proc);
+	}
 }
 
 /* ---- Loading ---- */

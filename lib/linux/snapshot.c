@@ -357,18 +357,13 @@ forget_threads(struct LFILinuxProc *proc)
 	atomic_store(&proc->threaded, false);
 }
 
-int
-lfi_proc_reset(struct LFILinuxProc *proc)
+/* No release callback looks at the process. */
+static int
+reset_closed(struct LFILinuxProc *proc)
 {
-	struct LFISnapshot *snapshot;
+	struct LFISnapshot *snapshot = proc->snapshot;
 	bool revoked;
 
-	if (!proc)
-		return error_null("process");
-	snapshot = proc->snapshot;
-	if (!snapshot)
-		return error_set(LFI_ERR_INVALID,
-		    "process %d is of no snapshot, and none was made of it: there is nothing to reset to", proc->pid);
 	if (proc_host_runs(proc))
 		return error_set(LFI_ERR_BUSY, "a thread of process %d runs: it cannot be reset", proc->pid);
 	proc_end_threads(proc, snapshot->has_first ? proc->first : NULL);
@@ -378,4 +373,21 @@ lfi_proc_reset(struct LFILinuxProc *proc)
 		return -1;
 	forget_threads(proc);
 	return restore_first(snapshot, proc) < 0 ? -1 : restore_process(snapshot, proc);
+}
+
+int
+lfi_proc_reset(struct LFILinuxProc *proc)
+{
+	int r;
+
+	if (!proc)
+		return error_null("process");
+	if (!proc->snapshot)
+		return error_set(LFI_ERR_INVALID,
+		    "process %d is of no snapshot, and none was made of it: there is nothing to reset to", proc->pid);
+	if (box_release_close(proc->box) < 0)
+		return -1;
+	r = reset_closed(proc);
+	box_release_open(proc->box);
+	return r;
 }

@@ -22,6 +22,9 @@
 
 enum { HOST_STACK = 512 * 1024, TIDS = 1 << 29 };
 
+/* ns that the program's libc gets for the end of a host thread: it does next to nothing, and another thread waits. */
+#define RELEASE_TIMEOUT ((uint64_t) 5 * 1000 * 1000 * 1000)
+
 /* ---- Objects ---- */
 
 static struct LFILinuxThread *
@@ -79,6 +82,8 @@ delist(struct LFILinuxThread *thread)
 	while (*link != thread)
 		link = &(*link)->next;
 	*link = thread->next;
+	if (thread->proc->first == thread)
+		thread->proc->first = NULL;
 	pthread_mutex_unlock(&thread->proc->lock);
 }
 
@@ -88,8 +93,6 @@ thread_destroy(struct LFILinuxThread *thread)
 	delist(thread);
 	if (thread->has_stack)
 		load_stack_unmap(thread->proc->box, &thread->stack);
-	if (thread->proc->first == thread)
-		thread->proc->first = NULL;
 	lfi_ctx_free(thread->ctx);
 	free(thread);
 }
@@ -428,6 +431,51 @@ clone_context(struct LFIBox *box)
 	return thread ? thread->ctx : NULL;
 }
 
+/* The thread of a context that clone_context made; NULL for what another clone callback made. */
+static struct LFILinuxThread *
+thread_of(struct LFILinuxProc *proc, struct LFIContext *ctx, lfiptr *first_pointer)
+{
+	struct LFILinuxThread *thread;
+
+	pthread_mutex_lock(&proc->lock);
+	for (thread = proc->threads; thread && thread->ctx != ctx; thread = thread->next)
+		;
+	*first_pointer = proc->first ? lfi_ctx_tp(proc->first->ctx) : 0;
+	pthread_mutex_unlock(&proc->lock);
+	return thread;
+}
+
+/*
+ * Have the program's libc take back what new_thread_pointer got. When it cannot, or takes forever, the memory stays the
+ * sandbox's: the thread ends all the same.
+ */
+static void
+give_thread_pointer(struct LFILinuxThread *thread, lfiptr first_pointer)
+{
+	lfiptr fn = lfi_proc_sym(thread->proc, "__lfi_free_thread");
+	union LFIValue arg = {.u = lfi_ctx_tp(thread->ctx)};
+
+	if (!fn || !first_pointer || proc_has_ended(thread->proc) || lfi_ctx_deadline(thread->ctx, RELEASE_TIMEOUT) < 0)
+		return;
+	lfi_ctx_set_tp(thread->ctx, first_pointer);
+	lfi_call(thread->ctx, fn, "v(p)", &arg, NULL);
+}
+
+/* The host thread that the context was made for ends. */
+static void
+release_context(struct LFIContext *ctx)
+{
+	struct LFILinuxProc *proc = box_user(lfi_ctx_box(ctx));
+	struct LFILinuxThread *thread;
+	lfiptr first_pointer;
+
+	thread = proc ? thread_of(proc, ctx, &first_pointer) : NULL;
+	if (!thread)
+		return;
+	give_thread_pointer(thread, first_pointer);
+	thread_destroy(thread);
+}
+
 int
 lfi_linux_init_clone(struct LFILinuxThread *thread)
 {
@@ -441,5 +489,6 @@ lfi_linux_init_clone(struct LFILinuxThread *thread)
 	if (lfi_box_init_ret(proc->box) < 0)
 		return -1;
 	lfi_set_clone_cb(proc->engine->engine, clone_context);
+	lfi_set_release_cb(proc->engine->engine, release_context);
 	return 0;
 }

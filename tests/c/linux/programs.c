@@ -20,6 +20,8 @@
 #include <cmocka.h>
 #include <lfi/lfi.h>
 
+#include "core.h"
+
 enum { OUTPUT = 8192 };
 
 static char dir[] = "/tmp/lfi-programs-XXXXXX";
@@ -539,6 +541,73 @@ host_threads_call_a_library_with_contexts_of_their_own(void **state)
 	close_library(&library);
 }
 
+static void *
+call_once(void *arg)
+{
+	struct Caller *caller = arg;
+
+	caller->ok = LFI_INVOKE(lfi_proc_box(caller->library->proc), &own_ctx,
+			 lfi_proc_sym(caller->library->proc, "count_own"), int, (void) ) == 1;
+	return NULL;
+}
+
+static unsigned
+mappings_of(struct LFIBox *box)
+{
+	struct BoxMapping mapping;
+	unsigned n = 0;
+
+	for (lfiptr at = 0; box_mapping(box, at, &mapping); at = mapping.addr + mapping.size)
+		n++;
+	return n;
+}
+
+/* More than a process may have, one after the other: each gives back its memory in the sandbox. */
+static void
+host_threads_that_end_give_back_what_they_had(void **state)
+{
+	struct Library library;
+	struct Caller caller = {&library, false};
+	unsigned mappings = 0;
+	pthread_t thread;
+
+	open_library(&library);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(pthread_create(&thread, NULL, call_once, &caller), 0);
+		pthread_join(thread, NULL);
+		assert_true(caller.ok);
+		if (i == 0)
+			mappings = mappings_of(lfi_proc_box(library.proc));
+	}
+	assert_int_equal(mappings_of(lfi_proc_box(library.proc)), mappings);
+	assert_int_equal(call_int(&library, "add", "i(ii)", 40, 2), 42);
+	close_library(&library);
+}
+
+/* The process ends before the thread does. */
+static void *
+call_and_close(void *arg)
+{
+	struct Caller *caller = arg;
+
+	call_once(caller);
+	close_library(caller->library);
+	return NULL;
+}
+
+static void
+a_process_may_be_freed_before_the_threads_that_called_it(void **state)
+{
+	struct Library library;
+	struct Caller caller = {&library, false};
+	pthread_t thread;
+
+	open_library(&library);
+	assert_int_equal(pthread_create(&thread, NULL, call_and_close, &caller), 0);
+	pthread_join(thread, NULL);
+	assert_true(caller.ok);
+}
+
 /* ---- Set-up ---- */
 
 static int
@@ -599,6 +668,8 @@ main(void)
 	    cmocka_unit_test(freeing_a_process_ends_the_threads_that_it_made),
 	    cmocka_unit_test(a_process_has_a_bounded_number_of_threads),
 	    cmocka_unit_test(host_threads_call_a_library_with_contexts_of_their_own),
+	    cmocka_unit_test(host_threads_that_end_give_back_what_they_had),
+	    cmocka_unit_test(a_process_may_be_freed_before_the_threads_that_called_it),
 	};
 
 	if (!can_compile()) {
