@@ -368,7 +368,7 @@ lfi_proc_symbolize(struct LFILinuxProc *proc, lfiptr addr, char *name, size_t ro
 
 	if (!proc || !name || room == 0)
 		return error_null(!proc ? "process" : "room for a name");
-	if (function_at(proc, addr, name, room, offset ? offset : &unwanted))
+	if (function_at(proc, box_full_address(proc->box, addr), name, room, offset ? offset : &unwanted))
 		return 0;
 	return error_set(
 	    LFI_ERR_NOTFOUND, "the program has no function that 0x%" PRIx64 " is known to be in", (uint64_t) addr);

@@ -400,7 +400,7 @@ faults_and_addresses_have_the_name_of_their_function(void **state)
 	assert_int_equal(lfi_errno(), LFI_ERR_FAULT);
 	assert_int_equal(lfi_ctx_fault(own_ctx, &fault), 0);
 	assert_string_equal(fault.symbol, "crash_at");
-	assert_int_equal(fault.symbol_offset, fault.pc - crash);
+	assert_int_equal(fault.symbol_offset, (uint32_t) (fault.pc - crash));
 	assert_true(lfi_fault_format(&fault, text, sizeof text) < sizeof text);
 	snprintf(line, sizeof line, "\n  in  crash_at+%#llx\n", (unsigned long long) fault.symbol_offset);
 	assert_non_null(strstr(text, line));
