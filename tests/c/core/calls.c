@@ -458,6 +458,21 @@ alternate_again(int x)
 	return r + 1;
 }
 
+static int
+alternate_down(int x)
+{
+	int next = ++reached & 1, r;
+
+	assert_ptr_equal(lfi_cur_ctx(), alternate[!next].ctx);
+	if (x == 0)
+		return 0;
+	r = LFI_INVOKE(alternate[next].box, &alternate[next].ctx, alternate_fn[next], int, (void *, int), alternate_cb[next], x - 1);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	assert_ptr_equal(lfi_cur_ctx(), alternate[!next].ctx);
+	reached--;
+	return r + 1;
+}
+
 static void
 open_alternate(void)
 {
@@ -468,6 +483,30 @@ open_alternate(void)
 		lfi_ctx_regs(alternate[i].ctx)->sp = map(alternate[i].box, size) + size;
 		alternate_fn[i] = LOAD(alternate[i].box, code_call_plus1);
 		alternate_cb[i] = lfi_box_register_cb(alternate[i].box, (void *) alternate_again);
+	}
+}
+
+/* A, host, B, host, A, and so on; and all the way back. */
+static void
+calls_nest_across_sandboxes(void **state)
+{
+	uint64_t sp[2];
+
+	open_alternate();
+	for (int i = 0; i < 2; i++) {
+		alternate_cb[i] = lfi_box_register_cb(alternate[i].box, (void *) alternate_down);
+		sp[i] = lfi_ctx_regs(alternate[i].ctx)->sp;
+	}
+	for (int times = 0; times < 3; times++) {
+		reached = 0;
+		assert_int_equal(LFI_INVOKE(alternate[0].box, &alternate[0].ctx, alternate_fn[0], int, (void *, int), alternate_cb[0], 50),
+		    50 + 51);
+		assert_int_equal(lfi_errno(), LFI_OK);
+		assert_null(lfi_cur_ctx());
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_true(lfi_ctx_regs(alternate[i].ctx)->sp == sp[i]);
+		drop(&alternate[i]);
 	}
 }
 
@@ -656,6 +695,61 @@ a_second_thread_cannot_enter_a_context(void **state)
 	/* The first time the context is this thread's alone, then it is known to be shared. */
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), cb, 0), LFI_ERR_BUSY);
+	drop(&f);
+}
+
+/* Prepared calls: one that takes the quick way and one that does not. */
+static struct LFIFn *busy_fns[2];
+
+static void *
+call_prepared_from_another_thread(void *arg)
+{
+	union LFIValue args[7] = {{.i = 1}, {.i = 2}}, ret = {.i = 77};
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(lfi_fn_call(busy_fns[i], &busy->ctx, args, &ret), -1);
+		assert_error(LFI_ERR_BUSY);
+		assert_int_equal(ret.i, 77);
+	}
+	return arg;
+}
+
+/* On this thread the context is not busy. */
+static int
+prepared_callback(int x)
+{
+	union LFIValue args[7] = {{.i = 1}, {.i = 2}}, ret;
+	pthread_t other;
+
+	pthread_create(&other, NULL, call_prepared_from_another_thread, NULL);
+	pthread_join(other, NULL);
+	for (int i = 0; i < 2; i++) {
+		assert_done(lfi_fn_call(busy_fns[i], &busy->ctx, args, &ret));
+		assert_int_equal(ret.i, 3);
+	}
+	return x;
+}
+
+static void
+a_prepared_call_of_a_busy_context_says_so(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr apply = LOAD(f.box, code_call_plus1);
+	struct LFIFn *fn = lfi_fn_new(f.box, apply, "i(pi)");
+	union LFIValue args[2] = {{.p = lfi_box_register_cb(f.box, (void *) prepared_callback)}, {.i = 5}}, ret;
+
+	busy = &f;
+	busy_add = LOAD(f.box, code_add);
+	busy_fns[0] = lfi_fn_new(f.box, busy_add, "i(ii)");
+	busy_fns[1] = lfi_fn_new(f.box, busy_add, "i(iiiiiii)");
+	/* The first time the context is this thread's alone, then it is known to be shared. */
+	for (int i = 0; i < 3; i++) {
+		assert_done(lfi_fn_call(fn, &f.ctx, args, &ret));
+		assert_int_equal(ret.i, 6);
+	}
+	for (int i = 0; i < 2; i++)
+		lfi_fn_free(busy_fns[i]);
+	lfi_fn_free(fn);
 	drop(&f);
 }
 
@@ -1605,12 +1699,14 @@ main(void)
 		cmocka_unit_test(a_callback_at_the_very_top_of_a_stack_does_not_read_beyond),
 		cmocka_unit_test(stack_arguments_are_read_in_the_sandbox_only),
 		cmocka_unit_test(calls_and_callbacks_nest),
+		cmocka_unit_test(calls_nest_across_sandboxes),
 		cmocka_unit_test(calls_nest_until_the_hosts_stack_is_used_up),
 		cmocka_unit_test(on_a_fiber_calls_nest_64_times),
 		cmocka_unit_test(a_callback_that_was_taken_back_faults),
 		cmocka_unit_test(callbacks_run_out_at_1151),
 		cmocka_unit_test(a_return_that_nobody_asked_for_faults),
 		cmocka_unit_test(a_second_thread_cannot_enter_a_context),
+		cmocka_unit_test(a_prepared_call_of_a_busy_context_says_so),
 		cmocka_unit_test(threads_may_take_turns_in_a_context),
 		cmocka_unit_test(threads_that_crowd_a_context_get_in_one_by_one_or_not_at_all),
 		cmocka_unit_test(a_single_thread_box_has_one_thread_at_a_time),
