@@ -155,6 +155,7 @@ for variant in $variants; do
 	musl "$work/musl" "$work/$variant" "$cc --sysroot=$output $options" "$output/include" "$libraries"
 	mkdir -p "$libraries"
 	$cc --sysroot="$output" $options -c "$toolchain/poc.s" -o "$libraries/lfi-poc.o"
+	cp "$toolchain/segments.ld" "$libraries/segments.ld"
 	builtins "$work/$variant/builtins" "$cc --sysroot=$output $options" "$libraries"
 done
 if [ -n "$native" ]; then

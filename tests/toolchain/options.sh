@@ -20,6 +20,7 @@ printf '\t.text\n\t.globl hand\nhand:\n\tmovl $0, %%eax\n\tret\n' >hand.s
 printf '#define ZERO 0\n\t.text\n\t.globl hand\nhand:\n\tmovl $ZERO, %%eax\n\tret\n' >handcpp.S
 
 is_confined() { "$build/bin/lfi-verify" "$@"; }
+segments() { [ "$(readelf -lW "$2" | grep -c ' LOAD ')" -eq "$1" ]; }
 is_object() { readelf -h "$1" | grep -q 'REL (Relocatable file)'; }
 is_rewritten() { grep -qF 'andl $-32' "$1"; }
 
@@ -34,6 +35,14 @@ for compiler in $(compilers); do
 	holds "$compiler: several files with -c make an object each" $CC -c main.c part.c
 	holds "$compiler: objects link" $CC main.o part.o -o main.lfi
 	holds "$compiler: a linked program verifies" is_confined main.lfi
+	holds "$compiler: it has a read-only, a code and a data segment" segments 3 main.lfi
+	echo 'SECTIONS { .own : { *(.own) } } INSERT AFTER .rela.plt;' >own.ld
+	holds "$compiler: -T takes the place of our layout" $CC main.o part.o -T own.ld -o own.lfi
+	holds "$compiler: which has another read-only segment" segments 4 own.lfi
+	holds "$compiler: as has -Wl,-T" $CC main.o part.o -Wl,-T,own.ld -o own.lfi
+	holds "$compiler: which has another read-only segment" segments 4 own.lfi
+	holds "$compiler: -Wl,-Ttext-segment does not" $CC main.o part.o -Wl,-Ttext-segment=0 -o own.lfi
+	holds "$compiler: it has three segments" segments 3 own.lfi
 	holds "$compiler: sources and objects link together" $CC main.c part.o -o main.lfi
 	holds "$compiler: without -o the program is a.out" $CC main.c part.c
 	holds "$compiler: a.out verifies" is_confined a.out

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cc.h"
 
@@ -15,6 +16,37 @@
 static const char *const program_options[] = {"-static", "-pie", "--no-dynamic-linker", "-z", "text", "-z",
     "noexecstack", "-z", "separate-code", "-z", "norelro", "--eh-frame-hdr", "--hash-style=gnu"};
 
+/* -T and its long spellings, but not -Ttext=ADDRESS and its like. */
+static bool
+has_script(const struct strings *words)
+{
+	static const char *const addresses[] = {"-Ttext", "-Tdata", "-Tbss", "-Trodata", "-Tldata"};
+	bool found = false;
+
+	for (size_t i = 0; i < words->count && !found; i++) {
+		const char *word = words->item[i];
+
+		found = strncmp(word, "-T", 2) == 0 || strncmp(word, "-script", 7) == 0 ||
+			strncmp(word, "--script", 8) == 0 || strcmp(word, "-dT") == 0;
+		for (size_t j = 0; j < sizeof addresses / sizeof addresses[0]; j++)
+			found = found && strncmp(word, addresses[j], strlen(addresses[j])) != 0;
+	}
+	return found;
+}
+
+/* The layout of segments (toolchain/segments.ld), which is for GNU ld: others cannot insert into their own script. */
+static void
+add_segments(const struct cc *cc, struct strings *command, const char *dir)
+{
+	const char *script = keep_format("%s/segments.ld", dir);
+
+	if (!*dir || has_script(&cc->link) || (cc->linker && !has_suffix(cc->linker, "ld.bfd")) ||
+	    access(script, R_OK) != 0)
+		return;
+	strings_add(command, "-T");
+	strings_add(command, script);
+}
+
 static void
 add_program(const struct cc *cc, struct strings *command, const char *dir)
 {
@@ -22,6 +54,7 @@ add_program(const struct cc *cc, struct strings *command, const char *dir)
 
 	for (size_t i = 0; i < sizeof program_options / sizeof program_options[0]; i++)
 		strings_add(command, program_options[i]);
+	add_segments(cc, command, dir);
 	if (start) {
 		strings_add(command, keep_format("%s/rcrt1.o", dir));
 		strings_add(command, keep_format("%s/crti.o", dir));
