@@ -29,13 +29,13 @@ fi
 
 echo "== programs: CPU time and code size, native = 1"
 "$build/bin/bench-programs" --rounds "$rounds" --json "$build/bench/programs.json" "$build" "$source"
-for bench in calls interrupt fault verify snapshot; do
+for bench in calls interrupt fault snapshot scale verify; do
 	[ -x "$build/bin/bench-$bench" ] || continue
 	echo "== $bench"
 	case $bench in
 	interrupt) "$build/bin/bench-interrupt" --json "$build/bench/interrupt.json" "$build/programs/block.lfi" ;;
 	verify) "$build/bin/bench-verify" --json "$build/bench/verify.json" "$build/programs/lua.lfi" ;;
-	snapshot) "$build/bin/bench-snapshot" --json "$build/bench/snapshot.json" "$build/examples/add.lfi" ;;
+	snapshot | scale) "$build/bin/bench-$bench" --json "$build/bench/$bench.json" "$build/examples/add.lfi" ;;
 	*) "$build/bin/bench-$bench" --json "$build/bench/$bench.json" ;;
 	esac
 done
