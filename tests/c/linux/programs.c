@@ -551,15 +551,15 @@ call_once(void *arg)
 	return NULL;
 }
 
-static unsigned
-mappings_of(struct LFIBox *box)
+static size_t
+mapped(struct LFIBox *box)
 {
 	struct BoxMapping mapping;
-	unsigned n = 0;
+	size_t size = 0;
 
 	for (lfiptr at = 0; box_mapping(box, at, &mapping); at = mapping.addr + mapping.size)
-		n++;
-	return n;
+		size += mapping.size;
+	return size;
 }
 
 /* More than a process may have, one after the other: each gives back its memory in the sandbox. */
@@ -568,7 +568,7 @@ host_threads_that_end_give_back_what_they_had(void **state)
 {
 	struct Library library;
 	struct Caller caller = {&library, false};
-	unsigned mappings = 0;
+	size_t before = 0;
 	pthread_t thread;
 
 	open_library(&library);
@@ -577,9 +577,9 @@ host_threads_that_end_give_back_what_they_had(void **state)
 		pthread_join(thread, NULL);
 		assert_true(caller.ok);
 		if (i == 0)
-			mappings = mappings_of(lfi_proc_box(library.proc));
+			before = mapped(lfi_proc_box(library.proc));
 	}
-	assert_int_equal(mappings_of(lfi_proc_box(library.proc)), mappings);
+	assert_int_equal(mapped(lfi_proc_box(library.proc)), before);
 	assert_int_equal(call_int(&library, "add", "i(ii)", 40, 2), 42);
 	close_library(&library);
 }
