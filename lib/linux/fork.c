@@ -19,6 +19,7 @@ static int once_error;
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct LFILinuxEngine *engines; /* with their processes */
+static struct ForkLock *locks;         /* of snapshots and pools */
 
 /* ---- In the child ---- */
 
@@ -75,12 +76,26 @@ procs_fork(struct LFILinuxEngine *engine, enum ForkStep step)
 		atomic_store(&engine->procs, procs);
 }
 
-/* The lists are given back after what is in them: they may change at once. */
+static void
+locks_fork(enum ForkStep step)
+{
+	for (struct ForkLock *one = locks; one; one = one->next) {
+		if (step == FORK_CHILD && one->child)
+			one->child(one->owner);
+		fork_lock(one->lock, step);
+	}
+}
+
+/*
+ * Snapshots' tables before those of processes: fdtable_copy. The lists are given back after what is in them: they may
+ * change at once.
+ */
 static void
 all(enum ForkStep step)
 {
 	if (step == FORK_PREPARE)
 		fork_lock(&list_lock, step);
+	locks_fork(step);
 	for (struct LFILinuxEngine *engine = engines; engine; engine = engine->next)
 		procs_fork(engine, step);
 	if (step != FORK_PREPARE)
@@ -160,5 +175,27 @@ fork_remove_proc(struct LFILinuxProc *proc)
 	*proc->link = proc->next;
 	if (proc->next)
 		proc->next->link = proc->link;
+	pthread_mutex_unlock(&list_lock);
+}
+
+void
+fork_add_lock(struct ForkLock *lock)
+{
+	pthread_mutex_lock(&list_lock);
+	lock->next = locks;
+	lock->link = &locks;
+	if (lock->next)
+		lock->next->link = &lock->next;
+	locks = lock;
+	pthread_mutex_unlock(&list_lock);
+}
+
+void
+fork_remove_lock(struct ForkLock *lock)
+{
+	pthread_mutex_lock(&list_lock);
+	*lock->link = lock->next;
+	if (lock->next)
+		lock->next->link = lock->link;
 	pthread_mutex_unlock(&list_lock);
 }

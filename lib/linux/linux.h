@@ -162,6 +162,17 @@ void fork_remove_engine(struct LFILinuxEngine *engine);
 void fork_add_proc(struct LFILinuxProc *proc);
 void fork_remove_proc(struct LFILinuxProc *proc);
 
+/* A lock under which no other is taken but those of descriptor tables. */
+struct ForkLock {
+	pthread_mutex_t *lock;
+	void (*child)(void *owner); /* called in the child with the lock held; or NULL */
+	void *owner;
+	struct ForkLock *next, **link;
+};
+
+void fork_add_lock(struct ForkLock *lock);
+void fork_remove_lock(struct ForkLock *lock);
+
 /* Serves lfi_sys_handler. */
 void dispatch(struct LFIContext *ctx);
 

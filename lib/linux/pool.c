@@ -4,6 +4,7 @@
  *
  *   I1  A process is taken by one caller at a time, and reset between two: a slot goes FREE, TAKEN, RESETTING, FREE.
  *   I2  What lfi_pool_give is handed is looked up, not looked into: it may be anything.
+ *   I3  In a child of fork(2) a process that another thread was giving back is taken still.        after_fork
  */
 #include <stdlib.h>
 
@@ -23,6 +24,7 @@ struct LFIPool {
 	struct Slot *slots; /* ordered by the process's address */
 	size_t *free;       /* stack of slots */
 	size_t nfree;
+	struct ForkLock fork;
 };
 
 static int
@@ -70,6 +72,17 @@ push(struct LFIPool *pool, struct Slot *slot)
 	pthread_mutex_unlock(&pool->lock);
 }
 
+/* In a child of fork(2): what another thread was resetting is reset by nobody any more. */
+static void
+after_fork(void *owner)
+{
+	struct LFIPool *pool = owner;
+
+	for (size_t i = 0; i < pool->n; i++)
+		if (atomic_load(&pool->slots[i].state) == SLOT_RESETTING)
+			atomic_store(&pool->slots[i].state, SLOT_TAKEN);
+}
+
 struct LFIPool *
 lfi_pool_new(struct LFISnapshot *snapshot, size_t n)
 {
@@ -97,9 +110,11 @@ lfi_pool_new(struct LFISnapshot *snapshot, size_t n)
 		proc->pool = pool;
 		pool->slots[pool->n].proc = proc;
 	}
+	pool->fork = (struct ForkLock){.lock = &pool->lock, .child = after_fork, .owner = pool};
 	qsort(pool->slots, n, sizeof *pool->slots, by_address);
 	for (size_t i = n; i > 0; i--)
 		push(pool, &pool->slots[i - 1]);
+	fork_add_lock(&pool->fork);
 	return pool;
 }
 
@@ -146,6 +161,13 @@ lfi_pool_give(struct LFIPool *pool, struct LFILinuxProc *proc)
 	return 0;
 }
 
+static void
+retire(struct LFIPool *pool)
+{
+	fork_remove_lock(&pool->fork);
+	destroy(pool);
+}
+
 void
 lfi_pool_free(struct LFIPool *pool)
 {
@@ -159,5 +181,5 @@ lfi_pool_free(struct LFIPool *pool)
 	if (nfree < pool->n)
 		error_set(LFI_ERR_BUSY, "%zu processes of the pool have not been given back", pool->n - nfree);
 	else
-		destroy(pool);
+		retire(pool);
 }

@@ -43,6 +43,7 @@ struct LFISnapshot {
 	lfiptr brk_start, brk_end;
 	struct SignalAction actions[LINUX_SIGNALS + 1];
 	struct FDTable fds;
+	struct ForkLock fork;
 	bool has_first;
 	struct FrozenThread first;
 };
@@ -118,6 +119,7 @@ check_frozen(struct LFILinuxProc *proc)
 static void
 free_snapshot(struct LFISnapshot *snapshot)
 {
+	fork_remove_lock(&snapshot->fork);
 	fdtable_clear(&snapshot->fds);
 	box_image_put(snapshot->memory);
 	free(snapshot->path);
@@ -154,6 +156,9 @@ make_snapshot(struct LFILinuxProc *proc)
 	keep_process(snapshot, proc);
 	snapshot->cwd = strdup(proc->cwd);
 	pthread_mutex_unlock(&proc->lock);
+	/* Not before: the process's table, which is locked after snapshots' elsewhere, was locked before this one. */
+	snapshot->fork.lock = &snapshot->fds.lock;
+	fork_add_lock(&snapshot->fork);
 	snapshot->path = proc->path ? strdup(proc->path) : NULL;
 	if (snapshot->cwd && (snapshot->path || !proc->path))
 		return snapshot;

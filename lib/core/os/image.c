@@ -13,6 +13,19 @@
 #define MFD_NOEXEC_SEAL 8U /* Linux 6.3: the file's mode, which mappings do not ask for, is without x bits for good */
 #endif
 
+/* The descriptors 0, 1 and 2 are what programs inherit, also when the host has closed its own. */
+static int
+above_stdio(int fd)
+{
+	int moved;
+
+	if (fd < 0 || fd > 2)
+		return fd;
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	close(fd);
+	return moved;
+}
+
 int
 os_image_new(uint64_t size, int *out)
 {
@@ -20,6 +33,7 @@ os_image_new(uint64_t size, int *out)
 
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("lfi", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = above_stdio(fd);
 	if (fd < 0)
 		return errno;
 	if (ftruncate(fd, (off_t) size) < 0) {

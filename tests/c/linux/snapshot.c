@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -559,6 +560,105 @@ many_threads_take_and_give(void **state)
 	host_close(&host);
 }
 
+static void
+a_snapshot_is_not_what_programs_inherit(void **state)
+{
+	struct Host host = library_open(2);
+	int input = dup(0);
+	struct LFISnapshot *snapshot;
+	struct LFILinuxProc *other;
+
+	close(0);
+	snapshot = freeze(host.proc);
+	assert_int_equal(fcntl(0, F_GETFD), -1);
+	other = lfi_proc_new(host.linux_);
+	assert_non_null(other);
+	assert_null(other->fds.files[0]);
+	assert_int_equal(dup2(input, 0), 0);
+	close(input);
+	lfi_proc_free(other);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+/* ---- fork ---- */
+
+enum { FORKS = 200, SECONDS = 60 };
+
+static atomic_bool stop;
+
+static void *
+take_and_give(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		struct LFILinuxProc *proc = lfi_pool_take(arg);
+
+		if (proc && lfi_pool_give(arg, proc) < 0)
+			return failure("give", 0);
+	}
+	return NULL;
+}
+
+/* In a child: 0, or the number of what failed. What others had taken is given back, wherever they were. */
+static int
+use_in_child(struct LFISnapshot *snapshot, struct LFIPool *pool, struct LFILinuxProc *procs[POOLED])
+{
+	struct LFILinuxProc *clone = lfi_snapshot_clone(snapshot);
+
+	alarm(SECONDS);
+	if (!clone || sum(clone) != SUM)
+		return 1;
+	lfi_proc_free(clone);
+	for (int i = 0; i < POOLED; i++)
+		if (lfi_pool_give(pool, procs[i]) < 0 && lfi_errno() != LFI_ERR_INVALID)
+			return 2;
+	for (int i = 0; i < POOLED; i++) {
+		procs[i] = lfi_pool_take(pool);
+		if (!procs[i] || sum(procs[i]) != SUM)
+			return 3;
+	}
+	for (int i = 0; i < POOLED; i++)
+		if (lfi_pool_give(pool, procs[i]) < 0)
+			return 4;
+	lfi_error_clear();
+	lfi_pool_free(pool);
+	lfi_snapshot_free(snapshot);
+	return lfi_errno() == LFI_OK ? 0 : 5;
+}
+
+static void
+children_use_snapshots_and_pools_of_a_busy_host(void **state)
+{
+	struct Host host = library_open(2 + POOLED);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFIPool *pool = lfi_pool_new(snapshot, POOLED);
+	struct LFILinuxProc *procs[POOLED];
+	pthread_t threads[2];
+
+	for (int i = 0; i < POOLED; i++)
+		assert_non_null(procs[i] = lfi_pool_take(pool));
+	for (int i = 0; i < POOLED; i++)
+		assert_int_equal(lfi_pool_give(pool, procs[i]), 0);
+	atomic_store(&stop, false);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, pool), 0);
+	for (int i = 0; i < FORKS; i++) {
+		pid_t pid = fork();
+		int status = -1;
+
+		if (pid == 0)
+			_exit(use_in_child(snapshot, pool, procs));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+	atomic_store(&stop, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	lfi_pool_free(pool);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
 /* ---- Leaks ---- */
 
 static size_t
@@ -644,6 +744,8 @@ main(void)
 	    cmocka_unit_test(what_cannot_be_frozen_cloned_or_reset_is_refused),
 	    cmocka_unit_test(a_pool_gives_each_process_to_one_taker),
 	    cmocka_unit_test(many_threads_take_and_give),
+	    cmocka_unit_test(a_snapshot_is_not_what_programs_inherit),
+	    cmocka_unit_test(children_use_snapshots_and_pools_of_a_busy_host),
 	    cmocka_unit_test(ten_thousand_clones_leave_nothing_behind),
 	};
 
