@@ -440,6 +440,38 @@ shared_memory_and_entered_contexts_are_refused(void **state)
 	thaw(&z);
 }
 
+/* Scheme, section 8: the host writes the memory of such a box only while nobody executes in it, in its turn. */
+static void
+single_thread_boxes_are_reset_in_a_turn_of_their_own(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.single_thread = true});
+	struct BoxImage *image = box_freeze(f.box);
+	struct LFIBox *clone = image ? box_clone(image) : NULL;
+	struct LFIContext *first = clone ? lfi_ctx_new(clone, NULL) : NULL;
+
+	assert_non_null(first);
+	assert_true(clone->single_thread);
+	/* As if another thread were coming in: it has the turn, but has not entered yet. */
+	atomic_store(&clone->runner, 1);
+	assert_int_equal(box_reset(clone, false), -1);
+	assert_error(LFI_ERR_BUSY);
+	assert_int_equal(box_reset(clone, true), -1);
+	assert_error(LFI_ERR_BUSY);
+	/* Nor does anybody come in beside it. */
+	assert_int_equal(lfi_ctx_run(first, lfi_box_info(clone).min), -1);
+	assert_error(LFI_ERR_BUSY);
+	atomic_store(&clone->runner, 0);
+	assert_done(box_reset(clone, false));
+	assert_int_equal(atomic_load(&clone->runner), 0);
+	assert_done(box_reset(clone, true));
+	assert_int_equal(atomic_load(&clone->runner), 0);
+	/* No shared mapping, in a clone either. */
+	assert_true(lfi_box_mapany(clone, PAGE, RW, LFI_MAP_SHARED | LFI_MAP_ANONYMOUS, -1, 0) == FAILED);
+	lfi_box_free(clone);
+	box_image_put(image);
+	drop(&f);
+}
+
 /* Number of the descriptor of the newest image, found by its name. */
 static int
 find_memfd(void)
@@ -574,6 +606,7 @@ main(void)
 	    cmocka_unit_test(inaccessible_pages_keep_what_they_hold),
 	    cmocka_unit_test(a_private_file_is_frozen_as_it_is_now),
 	    cmocka_unit_test(shared_memory_and_entered_contexts_are_refused),
+	    cmocka_unit_test(single_thread_boxes_are_reset_in_a_turn_of_their_own),
 	    cmocka_unit_test(nobody_can_write_the_file_of_an_image),
 	    cmocka_unit_test(a_clone_of_a_clone_has_both_s_writes),
 		cmocka_unit_test(clones_have_the_limits_of_the_frozen_box),
