@@ -66,7 +66,7 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	pthread_mutex_lock(&box->lock);
 	if (box_check_contexts(box) < 0) {
 		pthread_mutex_unlock(&box->lock);
-		os_release(ctx, box->engine->opts.pagesize);
+		slabs_give(&box->engine->slabs, ctx, ctx->slab);
 		return NULL;
 	}
 	box->ncontexts++;
