@@ -1658,6 +1658,9 @@ typed_functions_are_registered_with_care(void **state)
 	assert_int_equal(typed_calls, 1150);
 	assert_null(lfi_box_register_fn(f.box, "v()", typed_misbehaves, NULL));
 	assert_error(LFI_ERR_LIMIT);
+	/* A call from elsewhere is looked for in all pages, and found in none. */
+	LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_return_unasked), void, (void));
+	assert_error(LFI_ERR_FAULT);
 	assert_int_equal(lfi_box_unregister_fn(f.box, at), 0);
 	assert_int_equal(lfi_call(f.ctx, (lfiptr) at, "v()", NULL, NULL), -1);
 	assert_error(LFI_ERR_FAULT);

@@ -21,6 +21,8 @@
  * register; vectors: 1 ymm too, 2 zmm and masks too. Counts in dirty_wrong the callee-saved registers that came back changed.
  */
 void dirty_trampoline(uint64_t rdi, int vectors);
+/* All of AVX-512 becomes the secret. */
+void dirty_avx512(void);
 extern int dirty_wrong;
 __asm__(".pushsection .text\n"
 	".globl dirty_trampoline\n"
@@ -59,6 +61,15 @@ __asm__(".pushsection .text\n"
 	"	.endr\n"
 	"	addq $24, %rsp\n"
 	"	popq %r15; popq %r14; popq %r13; popq %r12; popq %rbp; popq %rbx\n"
+	"	ret\n"
+	"dirty_avx512:\n"
+	"	movq secret(%rip), %rax\n"
+	"	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+	"	vpbroadcastq %rax, %zmm\\i\n"
+	"	.endr\n"
+	"	.irp i, 0,1,2,3,4,5,6,7\n"
+	"	kmovq %rax, %k\\i\n"
+	"	.endr\n"
 	"	ret\n"
 	".popsection\n"
 	".pushsection .data\n"
@@ -278,6 +289,8 @@ static void
 handler_that_changes_everything(struct LFIContext *ctx)
 {
 	dirty_callback();
+	if (vectors() == 2)
+		dirty_avx512();
 	__builtin_ia32_ldmxcsr(HOST_MXCSR);
 	lfi_ctx_regs(ctx)->rax = 77;
 }
@@ -363,17 +376,23 @@ handler_that_writes_a_vector_register(struct LFIContext *ctx)
 static void
 what_a_handler_writes_is_loaded(void **state)
 {
-	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
 	uint64_t got[48];
 
-	lfi_sys_handler(f.engine, handler_that_writes_a_vector_register);
-	LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_keep), void, (lfiptr), f.buffer);
-	peek(&f, got, sizeof got);
-	assert_int_equal(got[2], 55);
-	assert_int_equal(got[3], 66);
-	assert_int_equal(got[16 + 6], 0x0123456789abcdef);
-	assert_int_equal(got[16 + 7], 0x0000100300001003);
-	drop(&f);
+	/* Whether the box's code can use SSE only, AVX, or all that there is. */
+	for (int round = 0; round < 3; round++) {
+		struct Fixture f = fixture((struct LFIOptions) {.no_verify = round == 2});
+
+		if (round == 1 && vectors())
+			LOAD(f.box, code_avx);
+		lfi_sys_handler(f.engine, handler_that_writes_a_vector_register);
+		LFI_INVOKE(f.box, &f.ctx, LOAD(f.box, code_keep), void, (lfiptr), f.buffer);
+		peek(&f, got, sizeof got);
+		assert_int_equal(got[2], 55);
+		assert_int_equal(got[3], 66);
+		assert_int_equal(got[16 + 6], 0x0123456789abcdef);
+		assert_int_equal(got[16 + 7], 0x0000100300001003);
+		drop(&f);
+	}
 }
 
 static void
