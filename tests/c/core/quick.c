@@ -5,7 +5,9 @@
  */
 #include "core_test.h"
 
+#include <asm/prctl.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 
 #include "box.h"
 
@@ -164,6 +166,61 @@ control_words_are_those_at_the_entry(void **state)
 	drop(&f);
 }
 
+static __attribute__((noinline)) void
+dirty_stack(void)
+{
+	uint64_t words[512];
+
+	for (int i = 0; i < 512; i++)
+		words[i] = 0x5ec2e75ec2e75ec2;
+	__asm__ volatile("" : : "m"(words));
+}
+
+static uint64_t
+gs_base(void)
+{
+	uint64_t base;
+
+	syscall(SYS_arch_prctl, ARCH_GET_GS, &base);
+	return base;
+}
+
+/* The frame is on the host's stack, where anything may have been. */
+static void
+nothing_is_taken_from_what_lay_on_the_stack(void **state)
+{
+	struct Fixture f = entered_fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr trap = LOAD(f.box, code_ud2);
+	uint64_t gs = gs_base();
+
+	for (int i = 0; i < 4; i++) {
+		dirty_stack();
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, add, int, (int, int), 40, 2), 42);
+		assert_int_equal(gs_base(), gs);
+		dirty_stack();
+		LFI_INVOKE(f.box, &f.ctx, trap, void, (void));
+		assert_error(LFI_ERR_FAULT);
+		assert_int_equal(gs_base(), gs);
+		assert_null(lfi_cur_ctx());
+		assert_null(f.ctx->frame);
+		assert_int_equal(thread_self.foreign, 0);
+	}
+	drop(&f);
+}
+
+static void
+each_call_is_counted(void **state)
+{
+	struct Fixture f = entered_fixture((struct LFIOptions) {.boxsize = 0});
+	uint64_t before = f.ctx->calls;
+
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(call_add(&f), 42);
+	assert_int_equal(f.ctx->calls, before + 5);
+	assert_null(f.ctx->frame);
+	drop(&f);
+}
+
 /* ---- Who executes ---- */
 
 static struct Fixture *single;
@@ -225,6 +282,8 @@ main(void)
 		cmocka_unit_test(the_stack_is_aligned_and_has_room),
 		cmocka_unit_test(without_init_ret_nothing_is_called),
 		cmocka_unit_test(control_words_are_those_at_the_entry),
+		cmocka_unit_test(nothing_is_taken_from_what_lay_on_the_stack),
+		cmocka_unit_test(each_call_is_counted),
 		cmocka_unit_test(a_single_thread_box_is_executed_by_one),
 	};
 

@@ -57,7 +57,7 @@ __asm__(".pushsection .text\n"
 	/* void (uint8_t *buffer, void *callback): control words, x87 state and what gs leads to after a callback */
 	"fn_words:\n"
 	"	pushq %rdi\n"
-	"	pushq $0x1fa0\n"
+	"	pushq $0x3fa0\n"
 	"	ldmxcsr (%rsp)\n"
 	"	movl $0x0f7f, (%rsp)\n"
 	"	fldcw (%rsp)\n"
@@ -155,6 +155,7 @@ a_system_call_gives_back_gs_and_tells_where_it_returns(void **state)
 		assert_int_equal(got[0], got[2]);
 		assert_int_equal(got[1] & 0xcd5, 0x44); /* as xor leaves them */
 		assert_int_equal(got[3], mine);
+		assert_int_equal(f.ctx->runtime_calls, i + 1);
 	}
 	drop(&g);
 	drop(&f);
@@ -175,13 +176,13 @@ masks_are_kept_with_16_bits_and_with_64(void **state)
 	if (avx512()) {
 		lfi_sys_handler(f.engine, handler_that_fills_avx512);
 		for (int round = 0; round < 2; round++) {
+			/* First as on a processor without AVX512BW. */
+			atomic_fetch_xor(&f.box->code, CODE_MASK64);
 			LFI_INVOKE(f.box, &f.ctx, LOAD_FN(f.box, fn_masks, fn_callback), void, (lfiptr), f.buffer);
 			assert_int_equal(lfi_errno(), LFI_OK);
 			peek(&f, got, sizeof got);
 			for (uint32_t i = 0; i < 8; i++)
 				assert_int_equal(got[i], 0x1230 + i);
-			/* As on a processor without AVX512BW. */
-			atomic_fetch_and(&f.box->code, ~CODE_MASK64);
 		}
 	}
 	drop(&f);
@@ -269,7 +270,7 @@ control_words_x87_and_gs_come_back_after_a_callback(void **state)
 		memcpy(&mxcsr, got + 8, sizeof mxcsr);
 		memcpy(words, got + 16, sizeof words);
 		memcpy(&word, got + 128, sizeof word);
-		assert_int_equal(mxcsr, 0x1fa0);
+		assert_int_equal(mxcsr, 0x3fa0);
 		assert_int_equal(words[0], 0x0f7f);
 		assert_int_equal(words[2], 0);
 		assert_int_equal(words[4], 0xffff);
@@ -336,6 +337,28 @@ a_callback_gets_vector_registers(void **state)
 	drop(&f);
 }
 
+static int
+exit_with_7(int x)
+{
+	lfi_ctx_exit(lfi_cur_ctx(), 7);
+	return x;
+}
+
+static void
+an_exit_in_a_callback_ends_the_call_with_its_code(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr apply = LOAD(f.box, code_call_plus1);
+	void *cb = lfi_box_register_cb(f.box, exit_with_7);
+
+	for (int i = 0; i < 3; i++) {
+		LFI_INVOKE(f.box, &f.ctx, apply, int, (void *, int), cb, 1);
+		assert_error(LFI_ERR_INTERRUPTED);
+		assert_non_null(strstr(lfi_errmsg(), "code 7"));
+	}
+	drop(&f);
+}
+
 static uint64_t sp_inside;
 
 static int
@@ -398,6 +421,7 @@ main(void)
 		cmocka_unit_test(control_words_x87_and_gs_come_back_after_a_callback),
 		cmocka_unit_test(a_callback_gets_sixteen_words_from_the_stack),
 		cmocka_unit_test(a_callback_gets_vector_registers),
+		cmocka_unit_test(an_exit_in_a_callback_ends_the_call_with_its_code),
 		cmocka_unit_test(a_callback_calls_below_the_stack_of_its_caller),
 		cmocka_unit_test(a_full_x87_stack_is_not_the_hosts),
 		cmocka_unit_test(two_doubles_come_back_in_two_registers),
