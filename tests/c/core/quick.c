@@ -53,10 +53,13 @@ static void
 a_context_of_another_box_is_refused(void **state)
 {
 	struct Fixture f = entered_fixture((struct LFIOptions) {.boxsize = 0}), g = entered_fixture((struct LFIOptions) {.boxsize = 0});
-	lfiptr fn = LOAD(f.box, code_add);
+	lfiptr fn = LOAD(f.box, code_add), sp = lfi_ctx_regs(g.ctx)->sp;
 
+	/* All but the box is right. */
+	lfi_ctx_regs(g.ctx)->sp = f.stack;
 	assert_int_equal(LFI_INVOKE(f.box, &g.ctx, fn, int, (int, int), 1, 2), 0);
 	assert_error(LFI_ERR_INVALID);
+	lfi_ctx_regs(g.ctx)->sp = sp;
 	assert_int_equal(call_add(&g), 42);
 	drop(&g);
 	drop(&f);
