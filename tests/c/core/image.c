@@ -472,6 +472,198 @@ single_thread_boxes_are_reset_in_a_turn_of_their_own(void **state)
 	drop(&f);
 }
 
+/* Bytes that change between the copy and the seal, by somebody who found the descriptor. */
+static bool forge;
+static lfiptr forge_at;
+int __real_os_image_seal(int fd);
+int __wrap_os_image_seal(int fd);
+
+int
+__wrap_os_image_seal(int fd)
+{
+	if (forge)
+		assert_int_equal(pwrite(fd, code_ud2, sizeof code_ud2, (off_t) forge_at), sizeof code_ud2);
+	return __real_os_image_seal(fd);
+}
+
+static void
+code_that_changed_on_its_way_into_the_image_is_refused(void **state)
+{
+	struct Frozen z = frozen();
+
+	forge_at = z.load;
+	forge = true;
+	assert_null(box_freeze(z.f.box));
+	forge = false;
+	assert_error(LFI_ERR_VERIFY);
+	assert_int_equal(load(&z, z.f.box, z.buffer), 7);
+	thaw(&z);
+}
+
+static void
+a_box_in_which_a_thread_executes_is_not_frozen(void **state)
+{
+	struct Frozen z = frozen();
+	lfiptr at = lfi_box_mapany(z.f.box, PAGE, RW, ANON, -1, 0);
+
+	assert_true(at != FAILED);
+	/* As seen by who closes the gate just after it went in. */
+	atomic_store(&z.f.ctx->state, STATE_SANDBOX);
+	assert_null(box_freeze(z.f.box));
+	assert_error(LFI_ERR_BUSY);
+	assert_int_equal(box_reset(z.f.box, false), -1);
+	assert_error(LFI_ERR_BUSY);
+	assert_int_equal(box_reset(z.f.box, true), -1);
+	assert_error(LFI_ERR_BUSY);
+	atomic_store(&z.f.ctx->state, STATE_OUT);
+	assert_done(box_reset(z.f.box, false));
+	thaw(&z);
+}
+
+static void
+an_entered_context_is_refused_also_when_nothing_was_mapped(void **state)
+{
+	struct Frozen z = frozen();
+	struct Frame frame = {.kind = FRAME_CALL};
+
+	assert_done(frame_push(z.f.ctx, &frame));
+	assert_int_equal(box_reset(z.f.box, false), -1);
+	assert_error(LFI_ERR_BUSY);
+	frame_pop(z.f.ctx, &frame);
+	thaw(&z);
+}
+
+static void
+read_only_memory_that_was_written_meanwhile_is_reset(void **state)
+{
+	struct Frozen z = frozen();
+	lfiptr at = lfi_box_mapany(z.f.box, 2 * PAGE, RW, ANON, -1, 0);
+	struct BoxImage *image;
+	int value = 7, got = 0;
+
+	assert_true(at != FAILED);
+	assert_done(lfi_box_copyto(z.f.box, at, &value, sizeof value));
+	assert_done(lfi_box_copyto(z.f.box, at + PAGE, &value, sizeof value));
+	assert_done(lfi_box_mprotect(z.f.box, at, 2 * PAGE, LFI_PROT_READ));
+	image = box_freeze(z.f.box);
+	assert_non_null(image);
+	value = 66;
+	assert_done(lfi_box_mprotect(z.f.box, at, 2 * PAGE, RW));
+	assert_done(lfi_box_copyto(z.f.box, at, &value, sizeof value));
+	assert_done(lfi_box_mprotect(z.f.box, at, 2 * PAGE, LFI_PROT_READ));
+	assert_done(box_reset(z.f.box, false));
+	assert_done(lfi_box_copyfm(z.f.box, &got, at, sizeof got));
+	assert_int_equal(got, 7);
+	/* The end of a run is missing. */
+	assert_done(lfi_box_munmap(z.f.box, at + PAGE, PAGE));
+	assert_done(box_reset(z.f.box, false));
+	assert_done(lfi_box_copyfm(z.f.box, &got, at + PAGE, sizeof got));
+	assert_int_equal(got, 7);
+	assert_maps_agree(z.f.box);
+	box_image_put(image);
+	thaw(&z);
+}
+
+static void
+inaccessible_pages_of_zeros_stay_inaccessible(void **state)
+{
+	struct Frozen z = frozen();
+	lfiptr at = lfi_box_mapany(z.f.box, PAGE, RW, ANON, -1, 0);
+	struct BoxImage *image;
+	int zero = 0;
+
+	assert_true(at != FAILED);
+	assert_done(lfi_box_copyto(z.f.box, at, &zero, sizeof zero));
+	assert_done(lfi_box_mprotect(z.f.box, at, PAGE, LFI_PROT_NONE));
+	image = box_freeze(z.f.box);
+	assert_non_null(image);
+	assert_maps_agree(z.f.box);
+	box_image_put(image);
+	thaw(&z);
+}
+
+static int
+triple(int x)
+{
+	return 3 * x;
+}
+
+static int
+quadruple(int x)
+{
+	return 4 * x;
+}
+
+static bool
+has_callback(struct LFIBox *box, int (*fn)(int))
+{
+	void *callbacks[CALLBACK_ENTRIES] = {NULL};
+
+	box_callbacks_keep(box, callbacks);
+	for (int i = 0; i < CALLBACK_ENTRIES; i++)
+		if (callbacks[i] == (void *) fn)
+			return true;
+	return false;
+}
+
+static void
+callbacks_are_those_of_the_frozen_box(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	void *first = lfi_box_register_cb(f.box, triple), *second;
+	struct BoxImage *image = box_freeze(f.box);
+	struct LFIBox *clone = image ? box_clone(image) : NULL;
+
+	assert_non_null(first);
+	assert_non_null(clone);
+	assert_true(clone->callbacks_ready);
+	assert_true(has_callback(clone, triple));
+	second = lfi_box_register_cb(clone, quadruple);
+	assert_non_null(second);
+	assert_true(has_callback(clone, quadruple));
+	assert_done(box_reset(clone, false));
+	assert_false(has_callback(clone, quadruple));
+	assert_true(has_callback(clone, triple));
+	lfi_box_free(clone);
+	box_image_put(image);
+	drop(&f);
+}
+
+static void
+boxes_with_many_callbacks_are_not_frozen(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct CallbackPage *page = (struct CallbackPage *) &f;
+
+	atomic_store(&f.box->far[0], page);
+	assert_null(box_freeze(f.box));
+	assert_error(LFI_ERR_UNSUPPORTED);
+	atomic_store(&f.box->far[0], NULL);
+	drop(&f);
+}
+
+static void
+what_addresses_count_from_goes_with_the_box(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	struct BoxImage *image;
+	struct LFIBox *clone;
+
+	f.box->cpu = 5;
+	f.box->origin = f.box->base + 3 * PAGE;
+	box_set_oblivious(f.box);
+	image = box_freeze(f.box);
+	assert_non_null(image);
+	clone = box_clone(image);
+	assert_non_null(clone);
+	assert_int_equal(lfi_box_info(clone).cpu, 5);
+	assert_true(clone->oblivious);
+	assert_int_equal(clone->origin - clone->base, 3 * PAGE);
+	lfi_box_free(clone);
+	box_image_put(image);
+	drop(&f);
+}
+
 /* Number of the descriptor of the newest image, found by its name. */
 static int
 find_memfd(void)
@@ -607,6 +799,14 @@ main(void)
 	    cmocka_unit_test(a_private_file_is_frozen_as_it_is_now),
 	    cmocka_unit_test(shared_memory_and_entered_contexts_are_refused),
 	    cmocka_unit_test(single_thread_boxes_are_reset_in_a_turn_of_their_own),
+	    cmocka_unit_test(code_that_changed_on_its_way_into_the_image_is_refused),
+	    cmocka_unit_test(a_box_in_which_a_thread_executes_is_not_frozen),
+	    cmocka_unit_test(an_entered_context_is_refused_also_when_nothing_was_mapped),
+	    cmocka_unit_test(read_only_memory_that_was_written_meanwhile_is_reset),
+	    cmocka_unit_test(inaccessible_pages_of_zeros_stay_inaccessible),
+	    cmocka_unit_test(callbacks_are_those_of_the_frozen_box),
+	    cmocka_unit_test(boxes_with_many_callbacks_are_not_frozen),
+	    cmocka_unit_test(what_addresses_count_from_goes_with_the_box),
 	    cmocka_unit_test(nobody_can_write_the_file_of_an_image),
 	    cmocka_unit_test(a_clone_of_a_clone_has_both_s_writes),
 		cmocka_unit_test(clones_have_the_limits_of_the_frozen_box),
