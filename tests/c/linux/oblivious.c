@@ -150,8 +150,10 @@ lua_leaves_no_whole_address_in_memory(void **state)
 	char path[4096];
 
 	snprintf(path, sizeof path, "%s/programs/lua.lfi", getenv("LFI_BUILD"));
-	if (access(path, R_OK) < 0)
+	if (access(path, R_OK) < 0) {
+		print_message("skipped: %s is not built\n", path);
 		skip();
+	}
 	world.engine = lfi_new((struct LFIOptions){0}, 1);
 	world.linux_ = lfi_linux_new(world.engine, (struct LFILinuxOptions){0});
 	world.proc = lfi_proc_new(world.linux_);
