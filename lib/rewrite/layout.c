@@ -597,12 +597,12 @@ static int
 transform(const struct LFIRewriteOptions *opts, const char *confined, size_t size, const void *object,
     size_t object_size, char **output, size_t *output_size)
 {
-	struct Layout *l = calloc(1, sizeof *l);
+	struct Layout *l;
 	int result = -1;
 
-	*output = NULL;
-	if (output_size)
-		*output_size = 0;
+	if (rewrite_check_texts(confined, size, output, output_size) < 0)
+		return -1;
+	l = calloc(1, sizeof *l);
 	if (!l)
 		return error_set(LFI_ERR_NOMEM, "no memory to place %zu bytes of text", size);
 	l->unit.out.arena = &l->unit.arena;

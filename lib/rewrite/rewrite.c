@@ -49,15 +49,25 @@ run(struct Unit *unit, const char *input, size_t size)
 }
 
 int
+rewrite_check_texts(const char *input, size_t size, char **output, size_t *output_size)
+{
+	if (!output)
+		return error_null("place for the output");
+	*output = NULL;
+	if (output_size)
+		*output_size = 0;
+	return input || size == 0 ? 0 : error_null("text");
+}
+
+int
 lfi_rewrite(const struct LFIRewriteOptions *opts, const char *input, size_t size, char **output, size_t *output_size,
     LFIDiagnosticFn fn, void *user)
 {
 	struct Unit *unit;
 	int result = -1;
 
-	*output = NULL;
-	if (output_size)
-		*output_size = 0;
+	if (rewrite_check_texts(input, size, output, output_size) < 0)
+		return -1;
 	unit = calloc(1, sizeof *unit);
 	if (!unit)
 		return error_set(LFI_ERR_NOMEM, "no memory to rewrite %zu bytes", size);

@@ -73,6 +73,9 @@ long unit_label(struct Unit *unit, size_t index, struct Str name);
 /* Whether the label of that statement may be reached by an indirect jump. */
 bool unit_is_entry(struct Unit *unit, const struct Statement *st);
 
+/* What the public calls share: an empty output, unless there is no place for it or no text: -1 with LFI_ERR_INVALID. */
+int rewrite_check_texts(const char *input, size_t size, char **output, size_t *output_size);
+
 /* The architecture's part. */
 void x64_rewrite(struct Unit *unit);
 
