@@ -98,14 +98,21 @@ enlist(struct LFIBox *box)
 	pthread_mutex_unlock(&engine->lock);
 }
 
-static void
+/* False when it was freed meanwhile. With its handle, for a child of fork(2): there it is in both, or in none. */
+static bool
 delist(struct LFIBox *box)
 {
+	bool found;
+
 	pthread_mutex_lock(&box->engine->lock);
-	*box->link = box->next;
-	if (box->next)
-		box->next->link = box->link;
+	found = handle_drop(box, HANDLE_BOX);
+	if (found) {
+		*box->link = box->next;
+		if (box->next)
+			box->next->link = box->link;
+	}
 	pthread_mutex_unlock(&box->engine->lock);
+	return found;
 }
 
 struct LFIBox *
@@ -113,10 +120,8 @@ lfi_box_new(struct LFIEngine *engine)
 {
 	struct LFIBox *box;
 
-	if (!engine) {
-		error_null("engine");
+	if (handle_check(engine, HANDLE_ENGINE) < 0)
 		return NULL;
-	}
 	box = calloc(1, sizeof *box);
 	if (!box) {
 		error_set(LFI_ERR_NOMEM, "no memory for a sandbox");
@@ -135,9 +140,13 @@ lfi_box_new(struct LFIEngine *engine)
 	box->min = box_min(box);
 	box->span = box_max(box) - box_min(box);
 	box->entry_mask = -box->bundle;
+	if (handle_add(box, HANDLE_BOX) < 0)
+		goto give_place;
 	enlist(box);
 	return box;
 
+give_place:
+	give_place(box);
 free_box:
 	pthread_mutex_destroy(&box->lock);
 	free(box);
@@ -157,24 +166,36 @@ entered(struct LFIBox *box)
 }
 
 void
-lfi_box_free(struct LFIBox *box)
+box_free(struct LFIBox *box)
 {
-	if (!box || box_release_close(box) < 0)
+	if (box_release_close(box) < 0)
 		return;
 	if (entered(box)) {
 		box_release_open(box);
 		error_set(LFI_ERR_BUSY, "a context of the sandbox is entered: it cannot be freed");
 		return;
 	}
-	delist(box);
+	if (!delist(box))
+		return;
 	while (box->contexts)
-		lfi_ctx_free(box->contexts);
+		ctx_free(box->contexts);
 	box_callbacks_free(box);
 	give_place(box);
 	box_image_put(box->image);
 	pages_free(&box->pages);
 	pthread_mutex_destroy(&box->lock);
 	free(box);
+}
+
+void
+lfi_box_free(struct LFIBox *box)
+{
+	if (!handle_given(box, HANDLE_BOX))
+		return;
+	if (box->user)
+		error_set(LFI_ERR_INVALID, "box %p belongs to a process: lfi_proc_free frees it", (void *) box);
+	else
+		box_free(box);
 }
 
 void
@@ -196,8 +217,8 @@ lfi_box_info_sized(struct LFIBox *box, struct LFIBoxInfo *out, size_t size)
 {
 	struct LFIBoxInfo info = {.size = BOX_SIZE};
 
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	info.base = box->base;
 	info.min = box_min(box);
 	info.max = box_max(box);
@@ -608,8 +629,8 @@ lfi_box_mapany(struct LFIBox *box, size_t size, int prot, int flags, int fd, off
 	uint64_t rounded, addr;
 	int r;
 
-	if (!box)
-		return (lfiptr) error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return (lfiptr) -1;
 	if (check_prot(&prot) < 0 || check_flags(box, flags, fd, off) < 0)
 		return (lfiptr) -1;
 	if (flags & (LFI_MAP_FIXED | LFI_MAP_FIXED_NOREPLACE)) {
@@ -638,8 +659,8 @@ lfi_box_mapat(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags,
 	bool replace = (flags & LFI_MAP_FIXED) && !(flags & LFI_MAP_FIXED_NOREPLACE);
 	int r;
 
-	if (!box)
-		return (lfiptr) error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return (lfiptr) -1;
 	addr = box_take_address(box, addr);
 	if (check_prot(&prot) < 0 || check_flags(box, flags, fd, off) < 0 || check_range(box, addr, &size) < 0)
 		return (lfiptr) -1;
@@ -660,8 +681,8 @@ lfi_box_munmap(struct LFIBox *box, lfiptr addr, size_t size)
 	int err, r = -1;
 	size_t i;
 
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	addr = box_take_address(box, addr);
 	if (check_range(box, addr, &size) < 0)
 		return -1;
@@ -765,8 +786,8 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 {
 	int r;
 
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	addr = box_take_address(box, addr);
 	if (check_prot(&prot) < 0 || check_range(box, addr, &size) < 0)
 		return -1;
@@ -793,8 +814,8 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 static int
 check_span(struct LFIBox *box, lfiptr *addr, size_t size)
 {
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	*addr = box_take_address(box, *addr);
 	if (box_valid(box, *addr, size))
 		return thread_self.ready ? 0 : os_thread_ready();
@@ -808,6 +829,8 @@ lfi_box_copyto(struct LFIBox *box, lfiptr dst, const void *src, size_t size)
 
 	if (check_span(box, &dst, size) < 0)
 		return -1;
+	if (!src && size > 0)
+		return error_null("source of the copy");
 	/* Scheme section 8: nobody writes while single-thread code executes. */
 	if (!box_runner_take(box))
 		return error_set(LFI_ERR_BUSY, "the sandbox is executing: its memory cannot be written");
@@ -826,6 +849,8 @@ lfi_box_copyfm(struct LFIBox *box, void *dst, lfiptr src, size_t size)
 
 	if (check_span(box, &src, size) < 0)
 		return -1;
+	if (!dst && size > 0)
+		return error_null("place for the copy");
 	left = copy_guarded(dst, (const void *) src, size);
 	if (left > 0)
 		return error_set(
@@ -841,6 +866,8 @@ lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size)
 
 	if (check_span(box, &src, 1) < 0)
 		return -1;
+	if (!dst && size > 0)
+		return error_null("place for the string");
 	if (box_max(box) - src < max)
 		max = box_max(box) - src;
 	n = strnlen_guarded((const char *) src, max);
@@ -861,7 +888,7 @@ lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size)
 bool
 lfi_box_ptrvalid(struct LFIBox *box, lfiptr addr, size_t size)
 {
-	return box && box_valid(box, box_take_address(box, addr), size);
+	return handle_check(box, HANDLE_BOX) == 0 && box_valid(box, box_take_address(box, addr), size);
 }
 
 void *

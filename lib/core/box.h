@@ -15,6 +15,7 @@
 #include "checked.h"
 #include "core.h"
 #include "fork.h"
+#include "handles.h"
 #include "interrupt.h"
 #include "pages.h"
 #include "slab.h"
@@ -156,6 +157,7 @@ struct LFIContext {
 	int exit_code;
 	int aborting; /* the signal that ctx_abort was given, until the handler has returned; else 0 */
 	bool faulted;
+	bool owned; /* by the layer above, which frees it */
 	struct Fault fault;
 	void *user;
 	struct LFIContext *next, **link;           /* box->contexts */
@@ -200,6 +202,13 @@ static inline bool
 thread_interrupted(void)
 {
 	return thread_self.cur && atomic_load_explicit(&thread_self.cur->state, memory_order_relaxed) == STATE_SANDBOX;
+}
+
+/* 0, or -1: not a context, see handle_check. Handlers ask about the one that they were called for. */
+static inline int
+ctx_check(const struct LFIContext *ctx)
+{
+	return ctx && ctx == thread_self.cur ? 0 : handle_check(ctx, HANDLE_CONTEXT);
 }
 
 static inline lfiptr

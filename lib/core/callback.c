@@ -63,8 +63,8 @@ lfi_box_init_ret(struct LFIBox *box)
 {
 	int r;
 
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	pthread_mutex_lock(&box->lock);
 	r = ensure_page(box);
 	pthread_mutex_unlock(&box->lock);
@@ -76,10 +76,8 @@ lfi_box_cbinit(struct LFIBox *box)
 {
 	int r;
 
-	if (!box) {
-		error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
 		return false;
-	}
 	pthread_mutex_lock(&box->lock);
 	r = ensure_page(box);
 	box->callbacks_ready |= r == 0;
@@ -175,8 +173,10 @@ lfi_box_register_cb(struct LFIBox *box, void *fn)
 	void *at;
 	size_t i;
 
-	if (!box || !fn) {
-		error_null(box ? "callback" : "box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return NULL;
+	if (!fn) {
+		error_null("callback");
 		return NULL;
 	}
 	if ((uintptr_t) fn >> CALLBACK_TYPED_BIT) {
@@ -195,7 +195,7 @@ lfi_box_unregister_cb(struct LFIBox *box, void *fn)
 {
 	size_t i;
 
-	if (!box)
+	if (handle_check(box, HANDLE_BOX) < 0)
 		return;
 	pthread_mutex_lock(&box->lock);
 	i = fn ? find(box, fn) : 0;
@@ -326,8 +326,10 @@ lfi_box_register_fn(struct LFIBox *box, const char *sig, LFIHostFn fn, void *use
 	struct HostFn *made;
 	void *at;
 
-	if (!box || !fn) {
-		error_null(box ? "host function" : "box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return NULL;
+	if (!fn) {
+		error_null("host function");
 		return NULL;
 	}
 	made = make_host_fn(sig, fn, user);
@@ -351,8 +353,8 @@ lfi_box_unregister_fn(struct LFIBox *box, void *addr)
 	lfiptr wanted;
 	size_t i = 0;
 
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	wanted = box_give_address(box, box_take_address(box, (lfiptr) addr));
 	pthread_mutex_lock(&box->lock);
 	for (struct HostFn *fn = box->host_fns; fn && !i; fn = fn->next) {

@@ -20,6 +20,11 @@ bool ctx_entered(struct LFIContext *ctx);
 
 struct LFIEngine *box_engine(struct LFIBox *box);
 
+/* As lfi_box_free and lfi_ctx_free, which refuse a box with a pointer of the layer above and a context that it owns. */
+void box_free(struct LFIBox *box);
+void ctx_free(struct LFIContext *ctx);
+void ctx_set_owned(struct LFIContext *ctx);
+
 /*
  * Wait for the release callbacks that run for contexts of the box, and let no other begin until box_release_open.
  * Again is fine. 0, or -1 with LFI_ERR_BUSY when the caller is such a callback.

@@ -49,13 +49,13 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	sigset_t signals;
 	uint64_t page;
 
-	if (!box) {
-		error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
 		return NULL;
-	}
 	ctx = take_page(box);
 	if (!ctx)
 		return NULL;
+	if (handle_add(ctx, HANDLE_CONTEXT) < 0)
+		goto give_page;
 	ctx->self = ctx;
 	ctx->box = box;
 	ctx->user = user;
@@ -66,8 +66,7 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	pthread_mutex_lock(&box->lock);
 	if (box_check_contexts(box) < 0) {
 		pthread_mutex_unlock(&box->lock);
-		slabs_give(&box->engine->slabs, ctx, ctx->slab);
-		return NULL;
+		goto drop_handle;
 	}
 	box->ncontexts++;
 	page = atomic_load(&box->callback_page);
@@ -83,15 +82,19 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	interrupt_unlock(box, &signals);
 	pthread_mutex_unlock(&box->lock);
 	return ctx;
+
+drop_handle:
+	handle_drop(ctx, HANDLE_CONTEXT);
+give_page:
+	slabs_give(&box->engine->slabs, ctx, ctx->slab);
+	return NULL;
 }
 
 void
-lfi_ctx_free(struct LFIContext *ctx)
+ctx_free(struct LFIContext *ctx)
 {
 	sigset_t signals;
 
-	if (!ctx)
-		return;
 	if (atomic_load(&ctx->depth)) {
 		error_set(LFI_ERR_BUSY, "the context is entered: it cannot be freed");
 		return;
@@ -99,6 +102,8 @@ lfi_ctx_free(struct LFIContext *ctx)
 	release_forget(ctx);
 	watchdog_forget(ctx);
 	pthread_mutex_lock(&ctx->box->lock);
+	/* With the list, for a child of fork(2). */
+	handle_drop(ctx, HANDLE_CONTEXT);
 	ctx->box->ncontexts--;
 	box_counts_add(&ctx->box->gone, ctx);
 	interrupt_lock(ctx->box, &signals);
@@ -112,34 +117,52 @@ lfi_ctx_free(struct LFIContext *ctx)
 	slabs_give(&ctx->box->engine->slabs, ctx, ctx->slab);
 }
 
+void
+lfi_ctx_free(struct LFIContext *ctx)
+{
+	if (!handle_given(ctx, HANDLE_CONTEXT))
+		return;
+	if (ctx->owned)
+		error_set(LFI_ERR_INVALID, "context %p belongs to a thread of a process: lfi_thread_free frees it",
+		    (void *) ctx);
+	else
+		ctx_free(ctx);
+}
+
+void
+ctx_set_owned(struct LFIContext *ctx)
+{
+	ctx->owned = true;
+}
+
 struct LFIRegs *
 lfi_ctx_regs(struct LFIContext *ctx)
 {
-	return ctx ? &ctx->regs : NULL;
+	return ctx_check(ctx) < 0 ? NULL : &ctx->regs;
 }
 
 void *
 lfi_ctx_data(struct LFIContext *ctx)
 {
-	return ctx ? ctx->user : NULL;
+	return ctx_check(ctx) < 0 ? NULL : ctx->user;
 }
 
 struct LFIBox *
 lfi_ctx_box(struct LFIContext *ctx)
 {
-	return ctx ? ctx->box : NULL;
+	return ctx_check(ctx) < 0 ? NULL : ctx->box;
 }
 
 lfiptr
 lfi_ctx_tp(struct LFIContext *ctx)
 {
-	return ctx ? atomic_load_explicit(&ctx->tp, memory_order_relaxed) : 0;
+	return ctx_check(ctx) < 0 ? 0 : atomic_load_explicit(&ctx->tp, memory_order_relaxed);
 }
 
 void
 lfi_ctx_set_tp(struct LFIContext *ctx, lfiptr tp)
 {
-	if (ctx)
+	if (ctx_check(ctx) == 0)
 		atomic_store_explicit(&ctx->tp, tp, memory_order_relaxed);
 }
 
@@ -488,8 +511,8 @@ lfi_ctx_run(struct LFIContext *ctx, lfiptr entry)
 	struct LFIBox *box;
 	int code;
 
-	if (!ctx)
-		return error_null("context");
+	if (ctx_check(ctx) < 0)
+		return -1;
 	box = ctx->box;
 	entry = box_take_address(box, entry);
 	if (!box_valid(box, entry, 1))
@@ -513,7 +536,7 @@ lfi_ctx_run(struct LFIContext *ctx, lfiptr entry)
 void
 lfi_ctx_exit(struct LFIContext *ctx, int code)
 {
-	if (!ctx || !ctx->frame)
+	if (ctx_check(ctx) < 0 || !ctx->frame)
 		return;
 	ctx->exit_code = code;
 	ctx->ending = true;

@@ -106,12 +106,17 @@ lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 	if (os_signals_take() < 0)
 		goto free_stubs;
 	slabs_init(&engine->slabs, opts.pagesize);
+	if (handle_add(engine, HANDLE_ENGINE) < 0)
+		goto destroy_slabs;
 	enlist(engine);
 	if (opts.verbose)
 		log_line("engine: room for %zu sandboxes at %#llx", nsandboxes,
 		    (unsigned long long) engine->map.chunks[0].first);
 	return engine;
 
+destroy_slabs:
+	slabs_destroy(&engine->slabs);
+	os_signals_give();
 free_stubs:
 	arch_stubs_free(&engine->stubs);
 destroy_map:
@@ -127,7 +132,7 @@ lfi_free(struct LFIEngine *engine)
 {
 	size_t nboxes;
 
-	if (!engine)
+	if (!handle_given(engine, HANDLE_ENGINE))
 		return;
 	pthread_mutex_lock(&engine->lock);
 	nboxes = engine->nboxes;
@@ -136,6 +141,8 @@ lfi_free(struct LFIEngine *engine)
 		error_set(LFI_ERR_BUSY, "%zu sandboxes of the engine have not been freed", nboxes);
 		return;
 	}
+	if (!handle_drop(engine, HANDLE_ENGINE))
+		return;
 	delist(engine);
 	os_signals_give();
 	slabs_destroy(&engine->slabs);
@@ -181,14 +188,14 @@ engines_fork(enum ForkStep step)
 void
 lfi_sys_handler(struct LFIEngine *engine, LFISysHandler handler)
 {
-	if (engine)
+	if (handle_check(engine, HANDLE_ENGINE) == 0)
 		atomic_store(&engine->handler, handler);
 }
 
 void
 lfi_set_clone_cb(struct LFIEngine *engine, LFICloneFn clone_cb)
 {
-	if (engine)
+	if (handle_check(engine, HANDLE_ENGINE) == 0)
 		atomic_store(&engine->clone_cb, clone_cb);
 }
 

@@ -122,8 +122,8 @@ lfi_ctx_fault_sized(struct LFIContext *ctx, struct LFIFault *out, size_t size)
 	struct LFIFault fault = {.signal = 0};
 	const struct Fault *from;
 
-	if (!ctx)
-		return error_null("context");
+	if (ctx_check(ctx) < 0)
+		return -1;
 	if (!ctx->faulted)
 		return error_set(LFI_ERR_NOTFOUND, "the context has not trapped");
 	from = &ctx->fault;

@@ -365,13 +365,13 @@ box_clone(struct BoxImage *image)
 	if (!box)
 		return NULL;
 	if (put_runs(box, image) < 0) {
-		lfi_box_free(box);
+		box_free(box);
 		return NULL;
 	}
 	restore_state(box, image);
 	box_callbacks_restore(box, image->callbacks);
 	if (lfi_box_set_limits(box, image->limits) < 0) {
-		lfi_box_free(box);
+		box_free(box);
 		return NULL;
 	}
 	box_image_hold(image);

@@ -290,15 +290,15 @@ not_sent(void)
 int
 lfi_box_interrupt(struct LFIBox *box)
 {
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	return interrupt_box(box, END_INTERRUPT) ? 0 : not_sent();
 }
 
 uint64_t
 lfi_ctx_token(struct LFIContext *ctx)
 {
-	return ctx ? atomic_load(&ctx->interrupt.serial) : 0;
+	return ctx_check(ctx) < 0 ? 0 : atomic_load(&ctx->interrupt.serial);
 }
 
 int
@@ -307,8 +307,8 @@ lfi_ctx_interrupt(struct LFIContext *ctx, uint64_t token)
 	bool found, sent = true;
 	sigset_t old;
 
-	if (!ctx)
-		return error_null("context");
+	if (ctx_check(ctx) < 0)
+		return -1;
 	interrupt_lock(ctx->box, &old);
 	found = atomic_load(&ctx->interrupt.serial) == token;
 	if (found) {
@@ -326,7 +326,7 @@ lfi_ctx_interrupt(struct LFIContext *ctx, uint64_t token)
 bool
 lfi_ctx_interrupted(struct LFIContext *ctx)
 {
-	return ctx && ctx_interrupted(ctx);
+	return ctx_check(ctx) == 0 && ctx_interrupted(ctx);
 }
 
 /* A deadline that has passed before the entry began is forgotten with the deadline. */
@@ -346,8 +346,8 @@ lfi_ctx_deadline_at(struct LFIContext *ctx, uint64_t when_ns)
 {
 	struct Interrupt *interrupt;
 
-	if (!ctx)
-		return error_null("context");
+	if (ctx_check(ctx) < 0)
+		return -1;
 	interrupt = &ctx->interrupt;
 	if (when_ns && watchdog_start() < 0)
 		return -1;

@@ -56,8 +56,8 @@ lfi_box_set_limits_sized(struct LFIBox *box, const struct LFILimits *given, size
 {
 	struct LFILimits limits;
 
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	if (options_take(&limits, sizeof limits, given, size, "struct LFILimits") < 0)
 		return -1;
 	if (limit_cpu(box, limits.cpu_ns) < 0)
@@ -73,8 +73,8 @@ lfi_box_limits_sized(struct LFIBox *box, struct LFILimits *out, size_t size)
 {
 	struct LFILimits limits;
 
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	pthread_mutex_lock(&box->lock);
 	limits = box->limits;
 	pthread_mutex_unlock(&box->lock);

@@ -133,7 +133,7 @@ release_track(struct LFIContext *ctx)
 void
 lfi_set_release_cb(struct LFIEngine *engine, LFIReleaseFn release)
 {
-	if (engine)
+	if (handle_check(engine, HANDLE_ENGINE) == 0)
 		atomic_store(&engine->release_cb, release);
 }
 

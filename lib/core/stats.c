@@ -38,8 +38,8 @@ lfi_box_stats_sized(struct LFIBox *box, struct LFIBoxStats *out, size_t size)
 	struct LFIBoxStats stats = {0};
 	struct BoxCounts counts;
 
-	if (!box)
-		return error_null("box");
+	if (handle_check(box, HANDLE_BOX) < 0)
+		return -1;
 	pthread_mutex_lock(&box->lock);
 	counts = box->gone;
 	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)

@@ -35,10 +35,8 @@ lfi_linux_new_sized(struct LFIEngine *core, const struct LFILinuxOptions *opts, 
 {
 	struct LFILinuxEngine *engine;
 
-	if (!core) {
-		error_set(LFI_ERR_INVALID, "the engine is NULL");
+	if (handle_check(core, HANDLE_ENGINE) < 0)
 		return NULL;
-	}
 	engine = calloc(1, sizeof *engine);
 	if (!engine) {
 		error_set(LFI_ERR_NOMEM, "no memory for a Linux engine");
@@ -57,12 +55,16 @@ lfi_linux_new_sized(struct LFIEngine *core, const struct LFILinuxOptions *opts, 
 		goto free_wd;
 	if (fork_add_engine(engine) < 0)
 		goto close_mounts;
+	if (handle_add(engine, HANDLE_LINUX) < 0)
+		goto remove_engine;
 	/* The caller's strings need not outlive this call. */
 	engine->opts.wd = NULL;
 	engine->opts.dir_maps = NULL;
 	lfi_sys_handler(core, dispatch);
 	return engine;
 
+remove_engine:
+	fork_remove_engine(engine);
 close_mounts:
 	mounts_close(&engine->mounts);
 free_wd:
@@ -75,13 +77,16 @@ free_engine:
 void
 lfi_linux_free(struct LFILinuxEngine *engine)
 {
-	if (!engine)
+	if (!handle_given(engine, HANDLE_LINUX))
 		return;
 	if (atomic_load(&engine->procs)) {
 		error_set(LFI_ERR_BUSY, "%u processes of the Linux engine are not freed", atomic_load(&engine->procs));
 		return;
 	}
+	if (!handle_drop(engine, HANDLE_LINUX))
+		return;
 	fork_remove_engine(engine);
+	/* The host may have freed it: then that is its error. */
 	lfi_sys_handler(engine->engine, NULL);
 	mounts_close(&engine->mounts);
 	free(engine->wd);

@@ -172,6 +172,8 @@ void
 fork_remove_proc(struct LFILinuxProc *proc)
 {
 	pthread_mutex_lock(&list_lock);
+	/* With the list: in a child, what is in it can be freed. */
+	handle_drop(proc, HANDLE_PROC);
 	*proc->link = proc->next;
 	if (proc->next)
 		proc->next->link = proc->link;

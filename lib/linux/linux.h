@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "fdtable.h"
+#include "handles.h"
 #include "load.h"
 #include "path.h"
 
@@ -89,6 +90,7 @@ struct LFILinuxProc {
 
 	struct LFISnapshot *snapshot; /* what lfi_proc_reset goes back to, and who owns `symbols`; or NULL */
 	struct LFIPool *pool;         /* that the process belongs to, or NULL */
+	_Atomic bool given;           /* that has it back: it is not the host's to use */
 };
 
 enum ThreadState { THREAD_NEW, THREAD_RUNNING, THREAD_READY, THREAD_DONE };
@@ -115,6 +117,9 @@ struct LFILinuxThread {
 /* A process in `box`, which it takes over also on failure, without descriptors. NULL sets the error. */
 struct LFILinuxProc *proc_make(struct LFILinuxEngine *engine, struct LFIBox *box, int pid, const char *cwd);
 
+/* 0, or -1 with LFI_ERR_INVALID: not a process that the host may use now. For public functions. */
+int proc_check(const struct LFILinuxProc *proc);
+
 /* As lfi_proc_free, also for a process in a pool. */
 void proc_free(struct LFILinuxProc *proc);
 
@@ -125,6 +130,9 @@ bool proc_host_runs(struct LFILinuxProc *proc);
 void proc_end_threads(struct LFILinuxProc *proc, struct LFILinuxThread *keep);
 
 void snapshot_put(struct LFISnapshot *snapshot);
+
+/* As lfi_proc_reset, also for a process that is being given back to its pool. */
+int proc_reset(struct LFILinuxProc *proc);
 
 /* End the process: `status` as lfi_thread_run returns it. The first call counts. All threads leave soon. */
 void proc_end(struct LFILinuxProc *proc, int status);

@@ -67,6 +67,7 @@ static void
 push(struct LFIPool *pool, struct Slot *slot)
 {
 	pthread_mutex_lock(&pool->lock);
+	atomic_store(&slot->proc->given, true);
 	atomic_store(&slot->state, SLOT_FREE);
 	pool->free[pool->nfree++] = (size_t) (slot - pool->slots);
 	pthread_mutex_unlock(&pool->lock);
@@ -88,11 +89,10 @@ lfi_pool_new(struct LFISnapshot *snapshot, size_t n)
 {
 	struct LFIPool *pool;
 
-	if (!snapshot || n == 0) {
-		if (snapshot)
-			error_set(LFI_ERR_INVALID, "a pool of 0 processes");
-		else
-			error_null("snapshot");
+	if (handle_check(snapshot, HANDLE_SNAPSHOT) < 0)
+		return NULL;
+	if (n == 0) {
+		error_set(LFI_ERR_INVALID, "a pool of 0 processes");
 		return NULL;
 	}
 	pool = allocate(n);
@@ -114,6 +114,10 @@ lfi_pool_new(struct LFISnapshot *snapshot, size_t n)
 	qsort(pool->slots, n, sizeof *pool->slots, by_address);
 	for (size_t i = n; i > 0; i--)
 		push(pool, &pool->slots[i - 1]);
+	if (handle_add(pool, HANDLE_POOL) < 0) {
+		destroy(pool);
+		return NULL;
+	}
 	fork_add_lock(&pool->fork);
 	return pool;
 }
@@ -123,16 +127,15 @@ lfi_pool_take(struct LFIPool *pool)
 {
 	struct LFILinuxProc *proc = NULL;
 
-	if (!pool) {
-		error_null("pool");
+	if (handle_check(pool, HANDLE_POOL) < 0)
 		return NULL;
-	}
 	pthread_mutex_lock(&pool->lock);
 	if (pool->nfree > 0) {
 		struct Slot *slot = &pool->slots[pool->free[--pool->nfree]];
 
 		atomic_store(&slot->state, SLOT_TAKEN);
 		proc = slot->proc;
+		atomic_store(&proc->given, false);
 	}
 	pthread_mutex_unlock(&pool->lock);
 	if (!proc)
@@ -146,14 +149,14 @@ lfi_pool_give(struct LFIPool *pool, struct LFILinuxProc *proc)
 	struct Slot key = {.proc = proc}, *slot;
 	int taken = SLOT_TAKEN;
 
-	if (!pool || !proc)
-		return error_null(pool ? "process" : "pool");
+	if (handle_check(pool, HANDLE_POOL) < 0 || handle_check(proc, HANDLE_PROC) < 0)
+		return -1;
 	slot = bsearch(&key, pool->slots, pool->n, sizeof *pool->slots, by_address);
 	if (!slot)
 		return error_set(LFI_ERR_INVALID, "process %p is none of this pool's", (void *) proc);
 	if (!atomic_compare_exchange_strong(&slot->state, &taken, SLOT_RESETTING))
 		return error_set(LFI_ERR_INVALID, "process %p is not taken: it was given back already", (void *) proc);
-	if (lfi_proc_reset(proc) < 0) {
+	if (proc_reset(proc) < 0) {
 		atomic_store(&slot->state, SLOT_TAKEN);
 		return -1;
 	}
@@ -164,6 +167,8 @@ lfi_pool_give(struct LFIPool *pool, struct LFILinuxProc *proc)
 static void
 retire(struct LFIPool *pool)
 {
+	if (!handle_drop(pool, HANDLE_POOL))
+		return;
 	fork_remove_lock(&pool->fork);
 	destroy(pool);
 }
@@ -173,7 +178,7 @@ lfi_pool_free(struct LFIPool *pool)
 {
 	size_t nfree;
 
-	if (!pool)
+	if (!handle_given(pool, HANDLE_POOL))
 		return;
 	pthread_mutex_lock(&pool->lock);
 	nfree = pool->nfree;

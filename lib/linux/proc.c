@@ -41,6 +41,16 @@ static bool symbolize(struct LFIBox *box, lfiptr addr, char *name, size_t room, 
 
 /* ---- Making ---- */
 
+int
+proc_check(const struct LFILinuxProc *proc)
+{
+	if (handle_check(proc, HANDLE_PROC) < 0)
+		return -1;
+	if (atomic_load_explicit(&proc->given, memory_order_relaxed))
+		return error_set(LFI_ERR_INVALID, "process %p was given back to its pool", (const void *) proc);
+	return 0;
+}
+
 /* The program's descriptor `guest` becomes a duplicate of the host's. */
 static int
 set_stdio(struct LFILinuxProc *proc, unsigned guest, int host)
@@ -65,6 +75,8 @@ lfi_proc_stdio(struct LFILinuxProc *proc, int in, int out, int err)
 {
 	const int hosts[3] = {in, out, err};
 
+	if (proc_check(proc) < 0)
+		return -1;
 	for (unsigned guest = 0; guest < 3; guest++)
 		if (set_stdio(proc, guest, hosts[guest]) < 0)
 			return -1;
@@ -91,10 +103,10 @@ proc_make(struct LFILinuxEngine *engine, struct LFIBox *box, int pid, const char
 		proc->cwd = strdup(cwd);
 	if (!proc || !proc->cwd) {
 		error_set(LFI_ERR_NOMEM, "no memory for a process");
-		free(proc);
-		lfi_box_free(box);
-		return NULL;
+		goto free_proc;
 	}
+	if (handle_add(proc, HANDLE_PROC) < 0)
+		goto free_cwd;
 	proc->engine = engine;
 	proc->verbose = engine->opts.verbose;
 	proc->end_event = -1;
@@ -112,15 +124,27 @@ proc_make(struct LFILinuxEngine *engine, struct LFIBox *box, int pid, const char
 	atomic_fetch_add(&engine->procs, 1);
 	fork_add_proc(proc);
 	return proc;
+
+free_cwd:
+	free(proc->cwd);
+free_proc:
+	free(proc);
+	box_free(box);
+	return NULL;
 }
 
 struct LFILinuxProc *
 lfi_proc_new(struct LFILinuxEngine *engine)
 {
-	int pid = FIRST_PID + (int) (atomic_fetch_add(&engine->made, 1) % PIDS) * LINUX_THREADS_MAX;
-	struct LFIBox *box = lfi_box_new(engine->engine);
-	struct LFILinuxProc *proc = box ? proc_make(engine, box, pid, engine->wd) : NULL;
+	struct LFILinuxProc *proc;
+	struct LFIBox *box;
+	int pid;
 
+	if (handle_check(engine, HANDLE_LINUX) < 0)
+		return NULL;
+	pid = FIRST_PID + (int) (atomic_fetch_add(&engine->made, 1) % PIDS) * LINUX_THREADS_MAX;
+	box = lfi_box_new(engine->engine);
+	proc = box ? proc_make(engine, box, pid, engine->wd) : NULL;
 	if (!proc || inherit_stdio(proc) == 0)
 		return proc;
 	proc_free(proc);
@@ -130,7 +154,7 @@ lfi_proc_new(struct LFILinuxEngine *engine)
 struct LFIBox *
 lfi_proc_box(struct LFILinuxProc *proc)
 {
-	return proc->box;
+	return proc_check(proc) < 0 ? NULL : proc->box;
 }
 
 bool
@@ -177,7 +201,7 @@ proc_free(struct LFILinuxProc *proc)
 	proc_end_threads(proc, NULL);
 	fork_remove_proc(proc);
 	fdtable_clear(&proc->fds);
-	lfi_box_free(proc->box);
+	box_free(proc->box);
 	if (proc->end_event >= 0)
 		close(proc->end_event);
 	pthread_cond_destroy(&proc->changed);
@@ -196,7 +220,7 @@ proc_free(struct LFILinuxProc *proc)
 void
 lfi_proc_free(struct LFILinuxProc *proc)
 {
-	if (!proc)
+	if (!handle_given(proc, HANDLE_PROC))
 		return;
 	if (proc->pool)
 		error_set(LFI_ERR_INVALID, "process %d belongs to a pool: lfi_pool_free frees it", proc->pid);
@@ -261,7 +285,7 @@ load(struct LFILinuxProc *proc, const uint8_t *bytes, size_t size)
 bool
 lfi_proc_load(struct LFILinuxProc *proc, const uint8_t *prog, size_t size, const char *path)
 {
-	if (load(proc, prog, size) < 0)
+	if (proc_check(proc) < 0 || load(proc, prog, size) < 0)
 		return false;
 	proc->loaded = true;
 	proc->path = path ? strdup(path) : NULL;
@@ -319,8 +343,15 @@ lfi_proc_load_file(struct LFILinuxProc *proc, const char *path)
 	uint8_t *bytes;
 	size_t size;
 	bool ok;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int fd;
 
+	if (proc_check(proc) < 0)
+		return false;
+	if (!path) {
+		error_null("path");
+		return false;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
 		error_set_os(LFI_ERR_OS, errno, "cannot open '%s'", path);
 		return false;
@@ -337,8 +368,15 @@ lfi_proc_load_file(struct LFILinuxProc *proc, const char *path)
 lfiptr
 lfi_proc_sym(struct LFILinuxProc *proc, const char *name)
 {
-	uint64_t address = load_symbol(proc->symbols, name);
+	uint64_t address;
 
+	if (proc_check(proc) < 0)
+		return 0;
+	if (!name) {
+		error_null("name");
+		return 0;
+	}
+	address = load_symbol(proc->symbols, name);
 	if (address)
 		return box_handed_address(proc->box, proc->image.bias + address);
 	error_set(LFI_ERR_NOTFOUND, "the program has no symbol '%s'", name);
@@ -366,8 +404,10 @@ lfi_proc_symbolize(struct LFILinuxProc *proc, lfiptr addr, char *name, size_t ro
 {
 	uint64_t unwanted;
 
-	if (!proc || !name || room == 0)
-		return error_null(!proc ? "process" : "room for a name");
+	if (proc_check(proc) < 0)
+		return -1;
+	if (!name || room == 0)
+		return error_null("room for a name");
 	if (function_at(proc, box_full_address(proc->box, addr), name, room, offset ? offset : &unwanted))
 		return 0;
 	return error_set(
@@ -450,11 +490,12 @@ lfi_proc_fault_sized(struct LFILinuxProc *proc, struct LFIFault *out, size_t siz
 {
 	struct LFIFault fault;
 
+	if (proc_check(proc) < 0)
+		return -1;
 	pthread_mutex_lock(&proc->lock);
 	fault = proc->fault;
 	pthread_mutex_unlock(&proc->lock);
 	if (fault.signal == 0)
 		return error_set(LFI_ERR_NOTFOUND, "no fault ended the process");
-	options_give(out, size, &fault, sizeof fault);
-	return 0;
+	return options_give(out, size, &fault, sizeof fault);
 }

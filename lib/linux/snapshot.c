@@ -172,31 +172,35 @@ lfi_snapshot_new(struct LFILinuxProc *proc)
 {
 	struct LFISnapshot *snapshot;
 
-	if (!proc) {
-		error_null("process");
-		return NULL;
-	}
-	if (check_frozen(proc) < 0)
+	if (proc_check(proc) < 0 || check_frozen(proc) < 0)
 		return NULL;
 	snapshot = make_snapshot(proc);
 	if (!snapshot)
 		return NULL;
+	if (handle_add(snapshot, HANDLE_SNAPSHOT) < 0)
+		goto free_snapshot;
 	snapshot->memory = box_freeze(proc->box);
-	if (!snapshot->memory) {
-		free_snapshot(snapshot);
-		return NULL;
-	}
+	if (!snapshot->memory)
+		goto drop_handle;
 	/* I2. The caller holds one reference, the process the other; the process's hold on the old one becomes ours. */
 	atomic_init(&snapshot->refs, 2);
 	snapshot->symbols = proc->symbols;
 	snapshot->parent = proc->snapshot;
 	proc->snapshot = snapshot;
 	return snapshot;
+
+drop_handle:
+	handle_drop(snapshot, HANDLE_SNAPSHOT);
+free_snapshot:
+	free_snapshot(snapshot);
+	return NULL;
 }
 
 void
 lfi_snapshot_free(struct LFISnapshot *snapshot)
 {
+	if (!handle_given(snapshot, HANDLE_SNAPSHOT) || !handle_drop(snapshot, HANDLE_SNAPSHOT))
+		return;
 	snapshot_put(snapshot);
 }
 
@@ -312,10 +316,8 @@ lfi_snapshot_clone(struct LFISnapshot *snapshot)
 	struct LFILinuxProc *proc;
 	struct LFIBox *box;
 
-	if (!snapshot) {
-		error_null("snapshot");
+	if (handle_check(snapshot, HANDLE_SNAPSHOT) < 0 || handle_check(snapshot->engine, HANDLE_LINUX) < 0)
 		return NULL;
-	}
 	/* I4. */
 	if (!snapshot->image.oblivious) {
 		error_set(LFI_ERR_UNSUPPORTED,
@@ -342,13 +344,11 @@ lfi_snapshot_clone(struct LFISnapshot *snapshot)
 struct LFILinuxThread *
 lfi_proc_thread(struct LFILinuxProc *proc)
 {
-	if (!proc)
-		error_null("process");
-	else if (!proc->first)
+	if (proc_check(proc) < 0)
+		return NULL;
+	if (!proc->first)
 		error_set(LFI_ERR_NOTFOUND, "process %d has no thread: lfi_thread_new makes one", proc->pid);
-	else
-		return proc->first;
-	return NULL;
+	return proc->first;
 }
 
 /* The process has no threads any more that could be ended together. */
@@ -381,12 +381,10 @@ reset_closed(struct LFILinuxProc *proc)
 }
 
 int
-lfi_proc_reset(struct LFILinuxProc *proc)
+proc_reset(struct LFILinuxProc *proc)
 {
 	int r;
 
-	if (!proc)
-		return error_null("process");
 	if (!proc->snapshot)
 		return error_set(LFI_ERR_INVALID,
 		    "process %d is of no snapshot, and none was made of it: there is nothing to reset to", proc->pid);
@@ -395,4 +393,10 @@ lfi_proc_reset(struct LFILinuxProc *proc)
 	r = reset_closed(proc);
 	box_release_open(proc->box);
 	return r;
+}
+
+int
+lfi_proc_reset(struct LFILinuxProc *proc)
+{
+	return proc_check(proc) < 0 ? -1 : proc_reset(proc);
 }

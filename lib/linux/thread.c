@@ -68,6 +68,8 @@ thread_make(struct LFILinuxProc *proc)
 		return too_many(thread);
 	thread->ctx = lfi_ctx_new(proc->box, thread);
 	if (thread->ctx)
+		ctx_set_owned(thread->ctx);
+	if (thread->ctx && handle_add(thread, HANDLE_THREAD) == 0)
 		return thread;
 	thread_destroy(thread);
 	return NULL;
@@ -90,17 +92,25 @@ delist(struct LFILinuxThread *thread)
 void
 thread_destroy(struct LFILinuxThread *thread)
 {
+	handle_drop(thread, HANDLE_THREAD);
 	delist(thread);
 	if (thread->has_stack)
 		load_stack_unmap(thread->proc->box, &thread->stack);
-	lfi_ctx_free(thread->ctx);
+	if (thread->ctx)
+		ctx_free(thread->ctx);
 	free(thread);
+}
+
+static int
+thread_check(const struct LFILinuxThread *thread)
+{
+	return handle_check(thread, HANDLE_THREAD) < 0 ? -1 : proc_check(thread->proc);
 }
 
 struct LFIContext *
 lfi_thread_ctx(struct LFILinuxThread *thread)
 {
-	return thread->ctx;
+	return thread_check(thread) < 0 ? NULL : thread->ctx;
 }
 
 /* ---- Threads that the program makes ---- */
@@ -263,6 +273,8 @@ thread_start(struct LFILinuxThread *thread)
 static int
 check_args(struct LFILinuxProc *proc, int argc, const char **argv)
 {
+	if (proc_check(proc) < 0)
+		return -1;
 	if (!proc->loaded)
 		return error_set(LFI_ERR_INVALID, "the process has no program: lfi_proc_load comes first");
 	if (proc->first)
@@ -305,9 +317,11 @@ destroy:
 void
 lfi_thread_free(struct LFILinuxThread *thread)
 {
-	if (thread && thread->state == THREAD_RUNNING)
+	if (!thread || thread_check(thread) < 0)
+		return;
+	if (thread->state == THREAD_RUNNING)
 		error_set(LFI_ERR_BUSY, "thread %d runs", thread->tid);
-	else if (thread)
+	else
 		thread_destroy(thread);
 }
 
@@ -342,9 +356,12 @@ leave_first(struct LFILinuxThread *thread, int code)
 int
 lfi_thread_run(struct LFILinuxThread *thread)
 {
-	struct LFILinuxProc *proc = thread->proc;
+	struct LFILinuxProc *proc;
 	int code;
 
+	if (thread_check(thread) < 0)
+		return -1;
+	proc = thread->proc;
 	if (thread->state != THREAD_NEW || proc_has_ended(proc))
 		return error_set(LFI_ERR_INVALID, "a thread runs once, and this one has");
 	thread->state = THREAD_RUNNING;
@@ -479,8 +496,11 @@ release_context(struct LFIContext *ctx)
 int
 lfi_linux_init_clone(struct LFILinuxThread *thread)
 {
-	struct LFILinuxProc *proc = thread->proc;
+	struct LFILinuxProc *proc;
 
+	if (thread_check(thread) < 0)
+		return -1;
+	proc = thread->proc;
 	if (thread->state == THREAD_NEW && lfi_thread_run(thread) < 0)
 		return -1;
 	if (thread->state != THREAD_READY)

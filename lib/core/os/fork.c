@@ -3,7 +3,7 @@
  * What happens around fork(2) in the host; docs/fork.md is the contract. Trusted.
  *
  *   I1  Nothing of the library's is half changed in a child: prepare takes all locks, in the order in which they nest
- *       elsewhere: signals, releases, list of engines, engine, box, slabs, watchdog, spare mappings, log. lib/linux has
+ *       elsewhere: signals, releases, list of engines, engine, box, slabs, handles, watchdog, spare mappings, log. lib/linux has
  * its own handlers, which are registered later, so that its locks are taken before these. I2  In the child nobody is in
  * a context but the thread that forked: the others are gone (ctx_after_fork).
  */
@@ -11,6 +11,7 @@
 
 #include "box.h"
 #include "fork.h"
+#include "handles.h"
 #include "os/os.h"
 
 static void
@@ -19,6 +20,7 @@ all(enum ForkStep step)
 	os_signals_fork(step);
 	release_fork(step);
 	engines_fork(step);
+	handles_fork(step);
 	watchdog_fork(step);
 	os_spare_fork(step);
 	log_fork(step);
