@@ -5,9 +5,9 @@
  * kind has got is that object. A hash table with open addressing. Trusted.
  *
  *   I1  An entry that is there is found, also while others come and go: readers take no lock, for they may be signal
- *       handlers. So an entry never moves within a table, and what was free when it came is not free before it goes.
- *       A table that became too small stays as it was, for readers that are in it.
- *   I2  A table has free slots, so that a search ends.                                       room
+ *       handlers. Within a table an entry does not move, and a slot that was taken is never free again. Who finds
+ *       nothing in a table that was then made anew looks again: handle_is, renew.
+ *   I2  At least half of a table's slots are free, so that a search ends.                     room
  */
 #include "handles.h"
 
@@ -36,13 +36,15 @@ _Static_assert(HANDLE_KINDS <= (int) LOW, "a kind and GONE fit");
 struct Table {
 	unsigned bits;       /* 1 << bits slots */
 	size_t live, gone;   /* slots with entries, and GONE ones; under the lock */
-	struct Table *older; /* never freed: together they are smaller than this one */
+	struct Table *spare; /* as large, for the next one; made when it is needed */
+	struct Table *older; /* smaller ones, which readers may be in still: never freed or written */
 	_Atomic uintptr_t *slots;
 };
 
 static _Atomic uintptr_t first_slots[(size_t) 1 << FIRST_BITS];
 static struct Table first = {.bits = FIRST_BITS, .slots = first_slots};
 static _Atomic(struct Table *) current = &first;
+static _Atomic uint64_t renewed;                         /* how often a spare table has been written */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of writers; no other is taken with it held */
 
 static const char *const names[HANDLE_KINDS] = {
@@ -75,13 +77,13 @@ start(const struct Table *table, uintptr_t address)
 static uintptr_t
 slot(const struct Table *table, size_t i)
 {
-	return atomic_load_explicit(&table->slots[i & mask(table)], memory_order_relaxed);
+	return atomic_load_explicit(&table->slots[i & mask(table)], memory_order_acquire);
 }
 
 static void
 set_slot(struct Table *table, size_t i, uintptr_t entry)
 {
-	atomic_store_explicit(&table->slots[i & mask(table)], entry, memory_order_relaxed);
+	atomic_store_explicit(&table->slots[i & mask(table)], entry, memory_order_release);
 }
 
 /* The slot of an entry; false when it is not there. */
@@ -111,50 +113,75 @@ insert(struct Table *table, uintptr_t entry)
 	set_slot(table, i, entry);
 }
 
-/* I1: when no search goes on behind the slot, it is free, and so are those before it that wait for that. */
-static void
-clear(struct Table *table, size_t i)
-{
-	table->live--;
-	table->gone++;
-	set_slot(table, i, GONE);
-	if (slot(table, i + 1) != FREE)
-		return;
-	for (; slot(table, i) == GONE; i--) {
-		table->gone--;
-		set_slot(table, i, FREE);
-	}
-}
+/* ---- New tables ---- */
 
-/* ---- Growth ---- */
-
-static int
-grow(struct Table *old)
+static struct Table *
+make(unsigned bits)
 {
 	struct Table *table = malloc(sizeof *table);
 
 	if (!table)
-		return error_set(LFI_ERR_NOMEM, "no memory for another handle");
-	*table = (struct Table){.bits = old->bits + 1, .older = old};
-	table->slots = calloc((size_t) 1 << table->bits, sizeof *table->slots);
-	if (!table->slots) {
-		free(table);
-		return error_set(LFI_ERR_NOMEM, "no memory for another handle");
-	}
-	for (size_t i = 0; i <= mask(old); i++)
-		if (slot(old, i) != FREE && slot(old, i) != GONE)
-			insert(table, slot(old, i));
-	atomic_store_explicit(&current, table, memory_order_release);
-	return 0;
+		return NULL;
+	*table = (struct Table){.bits = bits, .slots = calloc((size_t) 1 << bits, sizeof *table->slots)};
+	if (table->slots)
+		return table;
+	free(table);
+	return NULL;
 }
 
-/* I2: half of the slots are free. The lock is held. */
+/* The entries of the current table in another one, which becomes the current one. */
+static void
+move(struct Table *from, struct Table *to)
+{
+	for (size_t i = 0; i <= mask(from); i++)
+		if (slot(from, i) != FREE && slot(from, i) != GONE)
+			insert(to, slot(from, i));
+	atomic_store_explicit(&current, to, memory_order_release);
+}
+
+/*
+ * A table of the same size without what has gone. The spare one was the current one before, and who reads it still
+ * sees that it is being written: `renewed` changes first (I1).
+ */
+static void
+renew(struct Table *old)
+{
+	struct Table *table = old->spare;
+
+	atomic_fetch_add(&renewed, 1);
+	for (size_t i = 0; i <= mask(table); i++)
+		set_slot(table, i, FREE);
+	table->live = table->gone = 0;
+	table->spare = old;
+	table->older = old->older;
+	move(old, table);
+}
+
+/* I2. The lock is held. */
 static int
 room(void)
 {
-	struct Table *table = atomic_load_explicit(&current, memory_order_relaxed);
+	struct Table *old = atomic_load_explicit(&current, memory_order_relaxed), *table;
+	size_t half = mask(old) / 2;
+	bool larger = old->live > half / 2;
 
-	return table->live + table->gone <= mask(table) / 2 ? 0 : grow(table);
+	if (old->live + old->gone < half)
+		return 0;
+	if (!larger && old->spare) {
+		renew(old);
+		return 0;
+	}
+	table = make(old->bits + larger);
+	if (!table)
+		return error_set(LFI_ERR_NOMEM, "no memory for another handle");
+	if (larger) {
+		table->older = old;
+	} else {
+		table->spare = old;
+		table->older = old->older;
+	}
+	move(old, table);
+	return 0;
 }
 
 /* ---- For the modules ---- */
@@ -182,8 +209,11 @@ handle_drop(const void *handle, enum HandleKind kind)
 	pthread_mutex_lock(&lock);
 	table = atomic_load_explicit(&current, memory_order_relaxed);
 	found = find(table, (uintptr_t) handle | (uintptr_t) kind, &i);
-	if (found)
-		clear(table, i);
+	if (found) {
+		set_slot(table, i, GONE);
+		table->live--;
+		table->gone++;
+	}
 	pthread_mutex_unlock(&lock);
 	return found;
 }
@@ -191,11 +221,18 @@ handle_drop(const void *handle, enum HandleKind kind)
 bool
 handle_is(const void *handle, enum HandleKind kind)
 {
-	uintptr_t address = (uintptr_t) handle;
+	uintptr_t entry = (uintptr_t) handle | (uintptr_t) kind;
+	uint64_t before;
 	size_t i;
 
-	return address && !(address & LOW) &&
-	       find(atomic_load_explicit(&current, memory_order_acquire), address | (uintptr_t) kind, &i);
+	if (!handle || ((uintptr_t) handle & LOW))
+		return false;
+	do {
+		before = atomic_load_explicit(&renewed, memory_order_acquire);
+		if (find(atomic_load_explicit(&current, memory_order_acquire), entry, &i))
+			return true;
+	} while (atomic_load_explicit(&renewed, memory_order_acquire) != before);
+	return false;
 }
 
 /* What it is instead, when that is known. */
