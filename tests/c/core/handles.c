@@ -21,11 +21,16 @@
 
 enum { N = 20000 };
 
-/* Near each other, as objects are, and in several places. */
+/* Anywhere, each another: a permutation of 32 bits (C. Wellons, lowbias32). */
 static void *
 number(size_t i)
 {
-	return (void *) ((uintptr_t) 0x7f0000000000 + i % 7 * 0x10000000 + i * 16);
+	uint32_t x = (uint32_t) i;
+
+	x = (x ^ x >> 16) * 0x7feb352d;
+	x = (x ^ x >> 15) * 0x846ca68b;
+	x ^= x >> 16;
+	return (void *) ((uintptr_t) 0x7f0000000000 + (uintptr_t) x * 16);
 }
 
 static uint32_t
@@ -142,38 +147,49 @@ what_stays_is_found_while_others_come_and_go(void **state)
 		assert_true(handle_drop(number(i), HANDLE_BOX));
 }
 
-/* In the middle of a search: so many come and go that both tables are written. */
-static volatile sig_atomic_t interruptions;
-
-/* Once: it must not come so often that nothing else goes on. */
-static const struct itimerval soon = {.it_value = {0, 30}};
+/* In the middle of a search: so many come and go that both tables are made anew. */
+static volatile sig_atomic_t interrupted;
 
 static void
 interrupt(int sig)
 {
 	(void) sig;
-	for (size_t i = 200; i < 900; i++)
+	for (size_t i = 500; i < 3500; i++)
 		if (handle_add(number(i), HANDLE_FN) < 0 || !handle_drop(number(i), HANDLE_FN))
 			abort();
-	if (++interruptions < 3000)
-		setitimer(ITIMER_REAL, &soon, NULL);
+	interrupted = 1;
+}
+
+/* A hundred, some of which are not where a table that is made anew has them: others were in their places. */
+static void
+put_aside(bool first)
+{
+	for (size_t i = 0; i < 100 && !first; i++)
+		assert_true(handle_drop(number(i), HANDLE_BOX));
+	for (size_t i = 100; i < 200; i++)
+		assert_int_equal(handle_add(number(i), HANDLE_FN), 0);
+	for (size_t i = 0; i < 100; i++)
+		assert_int_equal(handle_add(number(i), HANDLE_BOX), 0);
+	for (size_t i = 100; i < 200; i++)
+		assert_true(handle_drop(number(i), HANDLE_FN));
 }
 
 static void
 what_stays_is_found_by_a_search_that_was_interrupted(void **state)
 {
-	struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART}, before;
+	const struct itimerval soon = {.it_value = {0, 10}};
+	struct sigaction action = {.sa_handler = interrupt}, before;
 	bool found = true;
 
 	(void) state;
-	for (size_t i = 0; i < 100; i++)
-		assert_int_equal(handle_add(number(i), HANDLE_BOX), 0);
 	assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
-	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
-	for (size_t step = 0; found && interruptions < 3000; step++)
-		found = handle_is(number(step % 100), HANDLE_BOX);
-	while (interruptions < 3000)
-		; /* it sets itself anew */
+	for (int i = 0; i < 3000; i++) {
+		put_aside(i == 0);
+		interrupted = 0;
+		assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+		for (size_t step = 0; !interrupted; step++)
+			found &= handle_is(number(step % 100), HANDLE_BOX);
+	}
 	sigaction(SIGALRM, &before, NULL);
 	assert_true(found);
 	for (size_t i = 0; i < 100; i++)
