@@ -11,6 +11,9 @@
 #include "error.h"
 #include "linux.h"
 
+/* Sandboxes that 57 bits of addresses have room for, and more. */
+#define POOL_MAX ((size_t) 1 << 25)
+
 enum SlotState { SLOT_FREE, SLOT_TAKEN, SLOT_RESETTING };
 
 struct Slot {
@@ -93,6 +96,10 @@ lfi_pool_new(struct LFISnapshot *snapshot, size_t n)
 		return NULL;
 	if (n == 0) {
 		error_set(LFI_ERR_INVALID, "a pool of 0 processes");
+		return NULL;
+	}
+	if (n > POOL_MAX) {
+		error_set(LFI_ERR_NOSPACE, "a pool of %zu processes: no address space has room for them", n);
 		return NULL;
 	}
 	pool = allocate(n);

@@ -240,8 +240,9 @@ processes_go_back_to_their_own_pool_once(void **state)
 	lfi_pool_free(other);
 	REFUSED(lfi_pool_take(other), NULL, LFI_ERR_INVALID, "pool");
 	REFUSED(lfi_pool_new(live[SNAPSHOT], 0), NULL, LFI_ERR_INVALID, "0 processes");
-	REFUSED(lfi_pool_new(live[SNAPSHOT], SIZE_MAX), NULL, LFI_ERR_NOMEM, "18446744073709551615");
-	REFUSED(lfi_pool_new(live[SNAPSHOT], SIZE_MAX / 8), NULL, LFI_ERR_NOMEM, "no memory");
+	REFUSED(lfi_pool_new(live[SNAPSHOT], SIZE_MAX), NULL, LFI_ERR_NOSPACE, "18446744073709551615");
+	REFUSED(lfi_pool_new(live[SNAPSHOT], (size_t) 1 << 60), NULL, LFI_ERR_NOSPACE, "1152921504606846976");
+	REFUSED(lfi_pool_new(live[SNAPSHOT], 1000), NULL, LFI_ERR_NOSPACE, "16 places");
 	drop();
 }
 
