@@ -9,6 +9,8 @@
  *   input.
  * - Ownership: an engine must outlive its boxes, a box its contexts. Each
  *   `_free(NULL)` does nothing.
+ * - Handles: one that is NULL, was freed, or is of another kind is
+ *   LFI_ERR_INVALID wherever that is noticed; see docs/c-abi.md for where.
  * - Threads: engines and boxes may be used from any thread; a context by one
  *   thread at a time.
  * - Signals: sandboxed code runs on a stack that it controls, so every signal
@@ -180,7 +182,9 @@ enum {
 /** A new, empty sandbox. NULL: LFI_ERR_NOSPACE, LFI_ERR_NOMEM, LFI_ERR_OS. */
 LFI_API struct LFIBox *lfi_box_new(struct LFIEngine *engine);
 
-/** Unmap everything. No context of the box may be entered; those left are freed with it. Waits for release callbacks.
+/**
+ * Unmap everything. No context of the box may be entered (LFI_ERR_BUSY); those left are freed with it. Waits for
+ * release callbacks. That of a Linux process goes with the process: LFI_ERR_INVALID.
  */
 LFI_API void lfi_box_free(struct LFIBox *box);
 
@@ -334,7 +338,7 @@ lfi_box_stats(struct LFIBox *box)
 /** A thread of execution in a box. `user` is kept for lfi_ctx_data. NULL: LFI_ERR_NOMEM, LFI_ERR_LIMIT. */
 LFI_API struct LFIContext *lfi_ctx_new(struct LFIBox *box, void *user);
 
-/** Must not be entered. */
+/** Must not be entered (LFI_ERR_BUSY). That of a Linux process's thread goes with the thread: LFI_ERR_INVALID. */
 LFI_API void lfi_ctx_free(struct LFIContext *ctx);
 
 /** The registers: set them before a run; read and write them in a handler. They belong to the context. */

@@ -6,6 +6,8 @@
  * or false; lfi_errno() and lfi_errmsg() of the calling thread say why.
  * Ownership: a Linux engine must outlive its processes, a process its
  * threads, an LFIEngine its Linux engine. `_free(NULL)` does nothing.
+ * Handles: as in lfi_core.h. A process that was given back to its pool, and its
+ * thread, are refused likewise until it is taken again.
  * Threads: engines and processes may be used from any thread; a thread object
  * by one host thread at a time.
  */
