@@ -229,7 +229,7 @@ without_address_space(void)
 }
 
 /* Address space runs out while boxes are made and filled: each call fails with a message or works. */
-static int
+static int UNUSED
 address_space_runs_out(void)
 {
 	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 64);
