@@ -24,6 +24,9 @@
 #define BOX_SIZE ((uint64_t) 1 << 32)
 #define GUARD_SPAN ((uint64_t) 262144)
 
+/* Free places of an engine that keep the runtime-call table; a few more when several threads free at once. */
+#define TABLES_KEPT 256
+
 /*
  * Entries nest as deep as the host's stack allows: what is left of it for host code, bytes (of a small stack, a quarter
  * of it). On a stack that is none the thread was made with, such as a fiber's, this many entries.

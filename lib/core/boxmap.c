@@ -6,7 +6,9 @@
  *   I2  A chunk's reservation reaches at least S below its first  cut
  *       slot and above its last, so what lies within S outside a
  *       sandbox is another one's S or inaccessible.
- *   I3  A slot belongs to one box at a time.                      boxmap_take, boxmap_give
+ *   I3  A slot belongs to one box at a time. One that is free is  boxmap_take, boxmap_give
+ *       inaccessible, but for its table where boxmap_give was
+ *       told so.
  *
  * Half of the address space is not one piece: programs, libraries and stacks of the host lie in the middle of it. So
  * many slots take several chunks, each as large as the kernel gives.
@@ -26,6 +28,9 @@
 
 /* No processor of today has more than 57 bits of address space. */
 #define SLOTS_MAX ((size_t) 1 << 25)
+
+/* In `given`, a bit that bases do not have (I1). */
+#define SLOT_TABLE ((uint64_t) 1)
 
 /* What the alignment of slots and the S at both ends take beside the slots. */
 #define CHUNK_EXTRA (BOX_SIZE + 2 * GUARD_SPAN)
@@ -127,12 +132,18 @@ boxmap_destroy(struct BoxMap *map)
 }
 
 uint64_t
-boxmap_take(struct BoxMap *map)
+boxmap_take(struct BoxMap *map, bool *table)
 {
 	struct BoxChunk *chunk;
+	uint64_t slot;
 
-	if (map->ngiven > 0)
-		return map->given[--map->ngiven];
+	*table = false;
+	if (map->ngiven > 0) {
+		slot = map->given[--map->ngiven];
+		*table = slot & SLOT_TABLE;
+		map->ntables -= *table;
+		return slot & ~SLOT_TABLE;
+	}
 	while (map->taking < map->nchunks && map->chunks[map->taking].used == map->chunks[map->taking].nslots)
 		map->taking++;
 	if (map->taking == map->nchunks)
@@ -142,8 +153,9 @@ boxmap_take(struct BoxMap *map)
 }
 
 void
-boxmap_give(struct BoxMap *map, uint64_t base)
+boxmap_give(struct BoxMap *map, uint64_t base, bool table)
 {
 	assert(map->ngiven < map->nslots);
-	map->given[map->ngiven++] = base;
+	map->given[map->ngiven++] = base | (table ? SLOT_TABLE : 0);
+	map->ntables += table;
 }

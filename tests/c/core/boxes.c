@@ -140,8 +140,8 @@ nothing_is_left_behind(void **state)
 		}
 		for (int k = 0; k < 4; k++)
 			lfi_box_free(boxes[k]);
-		/* One reservation, table, stubs. */
-		assert_true(count_lines("/proc/self/maps") <= before + 4);
+		/* One reservation, table, stubs; each place's table and what is between them. */
+		assert_true(count_lines("/proc/self/maps") <= before + 4 + 4 * 2);
 		lfi_free(engine);
 		assert_true(count_lines("/proc/self/maps") <= before + 1);
 	}
@@ -311,6 +311,77 @@ out_of_mappings(void)
 	if (!box || lfi_box_mapat(box, min, PAGE, RW, ANON, -1, 0) != min)
 		return 3;
 	return 0;
+}
+
+/* Of [start, end), what can be read or more: as /proc/self/maps has it. */
+static uint64_t
+accessible(uint64_t start, uint64_t end)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long low, high;
+	uint64_t bytes = 0;
+	char line[512], prot[8];
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof line, maps)) {
+		assert_int_equal(sscanf(line, "%lx-%lx %7s", &low, &high, prot), 3);
+		low = low > start ? low : start;
+		high = high < end ? high : end;
+		if (low < high && strncmp(prot, "---", 3) != 0)
+			bytes += high - low;
+	}
+	fclose(maps);
+	return bytes;
+}
+
+static void
+a_free_place_holds_its_table_at_most(void **state)
+{
+	const struct {
+		struct LFIOptions opts;
+		uint64_t table;
+	} rows[] = {{{.boxsize = 0}, 2 * PAGE}, {{.no_low_table = true}, PAGE}};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct Fixture f = fixture_of(lfi_new(rows[i].opts, 1));
+		uint64_t base = f.box->base;
+		lfiptr p;
+
+		/* The first and the last pages that can be mapped, too. */
+		lfi_box_mapat(f.box, lfi_box_info(f.box).min, PAGE, RW, ANON, -1, 0);
+		lfi_box_mapat(f.box, lfi_box_info(f.box).max - PAGE, PAGE, RW, ANON | LFI_MAP_FIXED, -1, 0);
+		lfi_box_free(f.box);
+		assert_int_equal(accessible(base - GUARD_SPAN, base + BOX_SIZE + GUARD_SPAN), rows[i].table);
+		assert_int_equal(accessible(base - PAGE, base + PAGE), rows[i].table);
+		/* The next box there has that table. */
+		f = fixture_of(f.engine);
+		assert_int_equal(f.box->base, base);
+		assert_int_equal(accessible(base - PAGE, base + PAGE), rows[i].table);
+		p = LOAD(f.box, code_add);
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (int, int), 1, 2), 3);
+		drop(&f);
+	}
+}
+
+static void
+few_free_places_keep_their_table(void **state)
+{
+	enum { N = 2 * TABLES_KEPT };
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, N);
+	static struct LFIBox *boxes[N];
+	size_t before = count_lines("/proc/self/maps");
+
+	assert_non_null(engine);
+	/* Twice: those that are taken again count no more. */
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < N; i++)
+			assert_non_null(boxes[i] = lfi_box_new(engine));
+		assert_true(count_lines("/proc/self/maps") >= before + 2 * N);
+		for (int i = 0; i < N; i++)
+			lfi_box_free(boxes[i]);
+		assert_in_range(count_lines("/proc/self/maps"), before + 2 * TABLES_KEPT - 2, before + 2 * TABLES_KEPT + 2);
+	}
+	lfi_free(engine);
 }
 
 static void
@@ -581,6 +652,8 @@ main(void)
 		cmocka_unit_test(two_boxes_cannot_see_each_other),
 		cmocka_unit_test(nothing_is_left_behind),
 		cmocka_unit_test(addresses_are_used_again_and_are_empty),
+		cmocka_unit_test(a_free_place_holds_its_table_at_most),
+		cmocka_unit_test(few_free_places_keep_their_table),
 		cmocka_unit_test(thousands_of_boxes_lie_wall_to_wall),
 		cmocka_unit_test(thirty_thousand_boxes_fit_and_leave_nothing),
 		cmocka_unit_test(out_of_memory_is_an_error),

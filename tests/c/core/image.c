@@ -784,6 +784,257 @@ typed_functions_stay_with_the_box_they_were_registered_in(void **state)
 	drop(&f);
 }
 
+/*
+ * What core asks the kernel for, and may be refused: the call number `fails_at` from now on; to drop written pages, when
+ * they are `locked`. While `watching`, what is mapped of files is remembered.
+ */
+static struct {
+	int calls, fails_at;
+	bool locked, watching;
+	size_t nmapped;
+	struct {
+		uint64_t start, end;
+		int prot;
+	} mapped[64];
+} kernel;
+
+static bool
+refused(void)
+{
+	return ++kernel.calls == kernel.fails_at;
+}
+
+/* 0: it does not. */
+static void
+kernel_fails(int at)
+{
+	kernel.calls = 0;
+	kernel.fails_at = at;
+}
+
+int __real_os_map(uint64_t addr, size_t size, int prot, int flags, int fd, off_t off, void **out);
+int __wrap_os_map(uint64_t addr, size_t size, int prot, int flags, int fd, off_t off, void **out);
+int __real_os_protect(uint64_t addr, size_t size, int prot);
+int __wrap_os_protect(uint64_t addr, size_t size, int prot);
+int __real_os_unuse(uint64_t addr, size_t size);
+int __wrap_os_unuse(uint64_t addr, size_t size);
+int __real_os_discard(uint64_t addr, size_t size);
+int __wrap_os_discard(uint64_t addr, size_t size);
+
+int
+__wrap_os_map(uint64_t addr, size_t size, int prot, int flags, int fd, off_t off, void **out)
+{
+	assert_false((prot & LFI_PROT_WRITE) && (prot & LFI_PROT_EXEC));
+	if (refused())
+		return ENOMEM;
+	if (kernel.watching && fd >= 0) {
+		assert_true(kernel.nmapped < 64);
+		kernel.mapped[kernel.nmapped].start = addr;
+		kernel.mapped[kernel.nmapped].end = addr + size;
+		kernel.mapped[kernel.nmapped++].prot = prot;
+	}
+	return __real_os_map(addr, size, prot, flags, fd, off, out);
+}
+
+int
+__wrap_os_protect(uint64_t addr, size_t size, int prot)
+{
+	assert_false((prot & LFI_PROT_WRITE) && (prot & LFI_PROT_EXEC));
+	if (refused())
+		return ENOMEM;
+	/* What becomes executable was not writable before, nor executable what becomes writable. */
+	for (size_t i = 0; i < kernel.nmapped; i++) {
+		if (addr < kernel.mapped[i].end && addr + size > kernel.mapped[i].start) {
+			assert_false((kernel.mapped[i].prot & LFI_PROT_WRITE) && (prot & LFI_PROT_EXEC));
+			assert_false((kernel.mapped[i].prot & LFI_PROT_EXEC) && !(prot & LFI_PROT_EXEC));
+		}
+	}
+	return __real_os_protect(addr, size, prot);
+}
+
+int
+__wrap_os_unuse(uint64_t addr, size_t size)
+{
+	return refused() ? ENOMEM : __real_os_unuse(addr, size);
+}
+
+int
+__wrap_os_discard(uint64_t addr, size_t size)
+{
+	return kernel.locked || refused() ? EINVAL : __real_os_discard(addr, size);
+}
+
+/* Runs of all kinds wall to wall, and apart. */
+static void
+map_all_kinds(struct LFIBox *box, lfiptr *at)
+{
+	const int prots[] = {RW, RX, LFI_PROT_READ, RX, LFI_PROT_NONE, RW, LFI_PROT_READ, RW};
+	const size_t n = sizeof prots / sizeof prots[0];
+	uint8_t trap[PAGE];
+
+	memset(trap, 0xcc, sizeof trap);
+	*at = lfi_box_mapany(box, n * PAGE, RW, ANON, -1, 0);
+	assert_true(*at != FAILED);
+	for (size_t i = 0; i < n; i++) {
+		assert_done(lfi_box_copyto(box, *at + i * PAGE, trap, sizeof trap));
+		if (prots[i] != RW)
+			assert_done(lfi_box_mprotect(box, *at + i * PAGE, PAGE, prots[i]));
+	}
+	/* A hole. */
+	assert_done(lfi_box_munmap(box, *at + 6 * PAGE, PAGE));
+}
+
+static void
+what_is_executable_in_a_clone_was_writable_at_no_time(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *clone;
+	struct BoxImage *image;
+	uint8_t byte;
+	lfiptr at;
+
+	map_all_kinds(z.f.box, &at);
+	image = box_freeze(z.f.box);
+	assert_non_null(image);
+	kernel.watching = true;
+	clone = box_clone(image);
+	kernel.watching = false;
+	kernel.nmapped = 0;
+	assert_non_null(clone);
+	assert_maps_agree(clone);
+	at += clone->base - z.f.box->base;
+	assert_done(lfi_box_copyfm(clone, &byte, at + PAGE, 1));
+	assert_int_equal(byte, 0xcc);
+	assert_done(lfi_box_copyfm(clone, &byte, at + 7 * PAGE, 1));
+	assert_int_equal(byte, 0xcc);
+	/* A page that is inaccessible holds what it held. */
+	assert_done(lfi_box_mprotect(clone, at + 4 * PAGE, PAGE, LFI_PROT_READ));
+	assert_done(lfi_box_copyfm(clone, &byte, at + 4 * PAGE, 1));
+	assert_int_equal(byte, 0xcc);
+	lfi_box_free(clone);
+	box_image_put(image);
+	thaw(&z);
+}
+
+/* Whichever call the kernel refuses: nothing is made, and nothing lost. */
+static void
+a_clone_that_the_kernel_refuses_is_an_error(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *clones[7] = {NULL};
+	struct BoxImage *image;
+	lfiptr at;
+	int n;
+
+	map_all_kinds(z.f.box, &at);
+	image = box_freeze(z.f.box);
+	assert_non_null(image);
+	for (n = 1; !clones[0]; n++) {
+		kernel_fails(n);
+		clones[0] = box_clone(image);
+		kernel_fails(0);
+		if (!clones[0])
+			assert_error(LFI_ERR_NOMEM);
+		assert_int_equal(z.f.engine->nboxes, clones[0] ? 2 : 1);
+	}
+	/* Two mappings at least, and the protections of six runs. */
+	assert_in_range(n, 8, 20);
+	assert_maps_agree(clones[0]);
+	assert_int_equal(load(&z, clones[0], z.buffer), 7);
+	/* All other places are free. */
+	for (size_t i = 1; i < 7; i++)
+		assert_non_null(clones[i] = box_clone(image));
+	for (size_t i = 0; i < 7; i++)
+		lfi_box_free(clones[i]);
+	box_image_put(image);
+	thaw(&z);
+	assert_int_equal(find_memfd(), -1);
+}
+
+static void
+a_freeze_that_the_kernel_refuses_leaves_the_box_as_it_was(void **state)
+{
+	struct Frozen z = frozen();
+	struct BoxImage *image = NULL;
+	lfiptr at = lfi_box_mapany(z.f.box, PAGE, RW, ANON, -1, 0);
+	int n;
+
+	assert_true(at != FAILED);
+	store(&z, z.f.box, z.buffer, 8);
+	for (n = 1; !image; n++) {
+		kernel_fails(n);
+		image = box_freeze(z.f.box);
+		kernel_fails(0);
+		if (!image)
+			assert_error(LFI_ERR_NOMEM);
+		assert_maps_agree(z.f.box);
+		assert_int_equal(load(&z, z.f.box, z.buffer), 8);
+		store(&z, z.f.box, at - z.f.box->base, n);
+		assert_int_equal(load(&z, z.f.box, at - z.f.box->base), n);
+	}
+	assert_in_range(n, 8, 30);
+	store(&z, z.f.box, z.buffer, 9);
+	assert_done(box_reset(z.f.box, false));
+	assert_int_equal(load(&z, z.f.box, z.buffer), 8);
+	box_image_put(image);
+	thaw(&z);
+	assert_int_equal(find_memfd(), -1);
+}
+
+/* After a refusal the next reset does it. */
+static void
+a_reset_that_the_kernel_refuses_is_done_by_the_next(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *clone = box_clone(z.image);
+	int refusals = 0;
+
+	for (int all = 0; all < 2; all++) {
+		bool through = false;
+
+		for (int n = 1; !through; n++) {
+			int r;
+
+			code_becomes_other_code(&z, clone);
+			map_over(&z, clone);
+			kernel_fails(n);
+			r = box_reset(clone, all);
+			through = kernel.calls < n;
+			kernel_fails(0);
+			if (r < 0) {
+				refusals++;
+				assert_error(LFI_ERR_NOMEM);
+				assert_done(box_reset(clone, false));
+			}
+			assert_maps_agree(clone);
+			assert_int_equal(load(&z, clone, z.buffer), 7);
+		}
+	}
+	assert_in_range(refusals, 4, 40);
+	lfi_box_free(clone);
+	thaw(&z);
+}
+
+static void
+locked_memory_is_reset_too(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *clone = box_clone(z.image);
+
+	kernel.locked = true;
+	for (int i = 0; i < 2; i++) {
+		store(&z, clone, z.buffer, 8);
+		if (i == 1)
+			map_shared(&z, clone);
+		assert_done(box_reset(clone, false));
+		assert_int_equal(load(&z, clone, z.buffer), 7);
+		assert_maps_agree(clone);
+	}
+	kernel.locked = false;
+	lfi_box_free(clone);
+	thaw(&z);
+}
+
 int
 main(void)
 {
@@ -811,6 +1062,11 @@ main(void)
 	    cmocka_unit_test(a_clone_of_a_clone_has_both_s_writes),
 		cmocka_unit_test(clones_have_the_limits_of_the_frozen_box),
 		cmocka_unit_test(typed_functions_stay_with_the_box_they_were_registered_in),
+		cmocka_unit_test(what_is_executable_in_a_clone_was_writable_at_no_time),
+		cmocka_unit_test(a_clone_that_the_kernel_refuses_is_an_error),
+		cmocka_unit_test(a_freeze_that_the_kernel_refuses_leaves_the_box_as_it_was),
+		cmocka_unit_test(a_reset_that_the_kernel_refuses_is_done_by_the_next),
+		cmocka_unit_test(locked_memory_is_reset_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
