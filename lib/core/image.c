@@ -14,9 +14,9 @@
  *       checked.                                                                              put_run, lay_group
  *   I4  Boxes of an image share it read-only: what one writes are copies of its own.          put_run, lay_group
  *   I5  A region is replaced by box_reset only with the gate closed and no context entered.   box_reset
- *   I6  A run marked PAGES_IMAGE is a mapping of the image at its own offset. The mark comes from those who map the
- *       image only, and goes with anything that is mapped over it. So a run that equals one of the image's, mark
- *       included, differs from it by private copies at most; with EXEC not even by those.     keeps
+ *   I6  A run marked PAGES_IMAGE is a mapping of box->image at its own offset. The mark comes from those who map the
+ *       image only, and goes with anything that is mapped over it (forget_image). So a run that equals one of the
+ * image's, mark included, differs from it by private copies at most; with EXEC not even by those.     keeps
  */
 #include <assert.h>
 #include <errno.h>
@@ -265,10 +265,23 @@ enter_runs(struct LFIBox *box, const struct BoxImage *image)
 	return 0;
 }
 
+/*
+ * While they are replaced the box's pages are those of some file, the old image or the new one: what is read of them is
+ * right, and a reset maps all of them.
+ */
+static void
+forget_image(struct LFIBox *box)
+{
+	for (size_t i = 0; i < box->pages.count; i++)
+		box->pages.runs[i].flags = LFI_MAP_PRIVATE;
+	box->pages.changes++;
+}
+
 /* All of them, over pages that have the same bytes. One by one: what fails leaves what was there. */
 static int
 put_runs(struct LFIBox *box, const struct BoxImage *image)
 {
+	forget_image(box);
 	for (size_t i = 0; i < image->pages.count; i++)
 		if (put_run(box, image, &image->pages.runs[i]) < 0)
 			return -1;
@@ -373,7 +386,8 @@ freeze(struct LFIBox *box, struct BoxImage *image)
 	if (freeze_memory(box, image) < 0 || seal(box, image) < 0)
 		return -1;
 	keep_state(box, image);
-	/* Should this fail, the box has the same bytes as before, some of them in the image. */
+	/* Should this fail, the box has the same bytes as before, some of them in the image, which its mappings keep.
+	 */
 	return put_runs(box, image);
 }
 

@@ -159,8 +159,7 @@ pages_protect(struct PageMap *map, uint64_t start, uint64_t end, int prot)
 int
 pages_copy(struct PageMap *map, const struct PageMap *from, uint64_t bias)
 {
-	map->count = 0;
-	if (grow(map, from->count + 2) < 0)
+	if (from->count + 2 > map->count && grow(map, from->count + 2 - map->count) < 0)
 		return -1;
 	map->changes++;
 	for (size_t i = 0; i < from->count; i++) {

@@ -38,7 +38,8 @@ void pages_set(struct PageMap *map, uint64_t start, uint64_t end, int prot, int 
 /* [start, end), all mapped, gets another protection; flags stay. May run out of memory: -1, nothing changed. */
 int pages_protect(struct PageMap *map, uint64_t start, uint64_t end, int prot);
 
-/* Make `map`, which may hold anything, a copy of `from` with all addresses `bias` higher. 0, or -1: no memory. */
+/* Make `map`, which may hold anything, a copy of `from` with all addresses `bias` higher. 0, or -1: no memory, nothing
+ * changed. */
 int pages_copy(struct PageMap *map, const struct PageMap *from, uint64_t bias);
 
 /* Index of the first run that ends above `addr`; map->count when there is none. */
