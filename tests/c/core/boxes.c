@@ -577,6 +577,59 @@ thirty_thousand_boxes_fit_and_leave_nothing(void **state)
 	free(boxes);
 }
 
+static int allocations, refused_at;
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return ++allocations == refused_at ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *old, size_t size)
+{
+	return ++allocations == refused_at ? NULL : __real_realloc(old, size);
+}
+
+/* Whichever allocation fails. */
+static void
+memory_that_is_refused_is_an_error(void **state)
+{
+	struct LFIEngine *engine = NULL;
+	struct LFIBox *box = NULL;
+	struct LFIContext *ctx = NULL;
+	int refusals = 0;
+
+	for (int n = 1; !ctx; n++) {
+		allocations = 0;
+		refused_at = n;
+		if (!engine)
+			engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+		if (engine && !box)
+			box = lfi_box_new(engine);
+		if (box)
+			ctx = lfi_ctx_new(box, NULL);
+		refused_at = 0;
+		if (!ctx) {
+			assert_error(LFI_ERR_NOMEM);
+			refusals++;
+			/* From the start again. */
+			lfi_box_free(box);
+			lfi_free(engine);
+			engine = NULL;
+			box = NULL;
+		}
+	}
+	/* The engine, two lists of places, the box, pages for contexts. */
+	assert_in_range(refusals, 5, 10);
+	lfi_box_free(box);
+	lfi_free(engine);
+}
+
 static bool aligned;
 int __real_os_reserve(size_t size, void **out);
 int __wrap_os_reserve(size_t size, void **out);
@@ -657,6 +710,7 @@ main(void)
 		cmocka_unit_test(thousands_of_boxes_lie_wall_to_wall),
 		cmocka_unit_test(thirty_thousand_boxes_fit_and_leave_nothing),
 		cmocka_unit_test(out_of_memory_is_an_error),
+		cmocka_unit_test(memory_that_is_refused_is_an_error),
 		cmocka_unit_test(out_of_mappings_is_an_error),
 		cmocka_unit_test(one_sandbox_cannot_take_all_mappings),
 		cmocka_unit_test(code_is_of_bounded_size),
