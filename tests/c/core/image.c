@@ -473,6 +473,34 @@ single_thread_boxes_are_reset_in_a_turn_of_their_own(void **state)
 	drop(&f);
 }
 
+/*
+ * What core asks the kernel and the C library for, and may be refused: the call number `fails_at` from now on; to drop written pages, when
+ * they are `locked`. While `watching`, what is mapped of files is remembered.
+ */
+static struct {
+	int calls, fails_at, maps;
+	bool locked, watching;
+	size_t nmapped;
+	struct {
+		uint64_t start, end;
+		int prot;
+	} mapped[64];
+} kernel;
+
+static bool
+refused(void)
+{
+	return ++kernel.calls == kernel.fails_at;
+}
+
+/* 0: it does not. */
+static void
+kernel_fails(int at)
+{
+	kernel.calls = 0;
+	kernel.fails_at = at;
+}
+
 /* Bytes that change between the copy and the seal, by somebody who found the descriptor. */
 static bool forge;
 static lfiptr forge_at;
@@ -484,7 +512,7 @@ __wrap_os_image_seal(int fd)
 {
 	if (forge)
 		assert_int_equal(pwrite(fd, code_ud2, sizeof code_ud2, (off_t) forge_at), sizeof code_ud2);
-	return __real_os_image_seal(fd);
+	return refused() ? ENOMEM : __real_os_image_seal(fd);
 }
 
 static void
@@ -712,6 +740,24 @@ nobody_can_write_the_file_of_an_image(void **state)
 	assert_int_equal(find_memfd(), -1);
 }
 
+/* Mappings of images in [start, end). */
+static int
+image_mappings(uint64_t start, uint64_t end)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	unsigned long low, high;
+	int n = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof line, maps)) {
+		assert_int_equal(sscanf(line, "%lx-%lx", &low, &high), 2);
+		n += low < end && high > start && strstr(line, "memfd:lfi");
+	}
+	fclose(maps);
+	return n;
+}
+
 static void
 a_clone_of_a_clone_has_both_s_writes(void **state)
 {
@@ -785,34 +831,6 @@ typed_functions_stay_with_the_box_they_were_registered_in(void **state)
 	drop(&f);
 }
 
-/*
- * What core asks the kernel and the C library for, and may be refused: the call number `fails_at` from now on; to drop written pages, when
- * they are `locked`. While `watching`, what is mapped of files is remembered.
- */
-static struct {
-	int calls, fails_at;
-	bool locked, watching;
-	size_t nmapped;
-	struct {
-		uint64_t start, end;
-		int prot;
-	} mapped[64];
-} kernel;
-
-static bool
-refused(void)
-{
-	return ++kernel.calls == kernel.fails_at;
-}
-
-/* 0: it does not. */
-static void
-kernel_fails(int at)
-{
-	kernel.calls = 0;
-	kernel.fails_at = at;
-}
-
 int __real_os_map(uint64_t addr, size_t size, int prot, int flags, int fd, off_t off, void **out);
 int __wrap_os_map(uint64_t addr, size_t size, int prot, int flags, int fd, off_t off, void **out);
 int __real_os_protect(uint64_t addr, size_t size, int prot);
@@ -840,6 +858,7 @@ __wrap_os_map(uint64_t addr, size_t size, int prot, int flags, int fd, off_t off
 	assert_false((prot & LFI_PROT_WRITE) && (prot & LFI_PROT_EXEC));
 	if (refused())
 		return ENOMEM;
+	kernel.maps++;
 	if (kernel.watching && fd >= 0) {
 		assert_true(kernel.nmapped < 64);
 		kernel.mapped[kernel.nmapped].start = addr;
@@ -913,11 +932,11 @@ __wrap_os_image_read(int fd, void *bytes, size_t size, uint64_t off)
 	return refused() ? ENOMEM : __real_os_image_read(fd, bytes, size, off);
 }
 
-/* Runs of all kinds wall to wall, and apart. */
+/* Runs of all kinds wall to wall, and apart; the fifth page has the protection `fifth`. */
 static void
-map_all_kinds(struct LFIBox *box, lfiptr *at)
+map_all_kinds(struct LFIBox *box, int fifth, lfiptr *at)
 {
-	const int prots[] = {RW, RX, LFI_PROT_READ, RX, LFI_PROT_NONE, RW, LFI_PROT_READ, RW};
+	const int prots[] = {RW, RX, LFI_PROT_READ, RX, fifth, RW, LFI_PROT_READ, RW};
 	const size_t n = sizeof prots / sizeof prots[0];
 	uint8_t trap[PAGE];
 
@@ -936,33 +955,37 @@ map_all_kinds(struct LFIBox *box, lfiptr *at)
 static void
 what_is_executable_in_a_clone_was_writable_at_no_time(void **state)
 {
-	struct Frozen z = frozen();
-	struct LFIBox *clone;
-	struct BoxImage *image;
-	uint8_t byte;
-	lfiptr at;
+	/* With inaccessible pages beside the others, and without. */
+	const int fifths[] = {LFI_PROT_NONE, LFI_PROT_READ};
 
-	map_all_kinds(z.f.box, &at);
-	image = box_freeze(z.f.box);
-	assert_non_null(image);
-	kernel.watching = true;
-	clone = box_clone(image);
-	kernel.watching = false;
-	kernel.nmapped = 0;
-	assert_non_null(clone);
-	assert_maps_agree(clone);
-	at += clone->base - z.f.box->base;
-	assert_done(lfi_box_copyfm(clone, &byte, at + PAGE, 1));
-	assert_int_equal(byte, 0xcc);
-	assert_done(lfi_box_copyfm(clone, &byte, at + 7 * PAGE, 1));
-	assert_int_equal(byte, 0xcc);
-	/* A page that is inaccessible holds what it held. */
-	assert_done(lfi_box_mprotect(clone, at + 4 * PAGE, PAGE, LFI_PROT_READ));
-	assert_done(lfi_box_copyfm(clone, &byte, at + 4 * PAGE, 1));
-	assert_int_equal(byte, 0xcc);
-	lfi_box_free(clone);
-	box_image_put(image);
-	thaw(&z);
+	for (int k = 0; k < 2; k++) {
+		struct Frozen z = frozen();
+		struct LFIBox *clone;
+		struct BoxImage *image;
+		uint8_t byte;
+		lfiptr at;
+
+		map_all_kinds(z.f.box, fifths[k], &at);
+		image = box_freeze(z.f.box);
+		assert_non_null(image);
+		kernel.watching = true;
+		clone = box_clone(image);
+		kernel.watching = false;
+		kernel.nmapped = 0;
+		assert_non_null(clone);
+		assert_maps_agree(clone);
+		at += clone->base - z.f.box->base;
+		assert_done(lfi_box_mprotect(clone, at + 4 * PAGE, PAGE, LFI_PROT_READ));
+		for (size_t i = 0; i < 8; i++) {
+			if (i == 6)
+				continue;
+			assert_done(lfi_box_copyfm(clone, &byte, at + i * PAGE, 1));
+			assert_int_equal(byte, 0xcc);
+		}
+		lfi_box_free(clone);
+		box_image_put(image);
+		thaw(&z);
+	}
 }
 
 /* Whichever call the kernel refuses: nothing is made, and nothing lost. */
@@ -975,7 +998,7 @@ a_clone_that_the_kernel_refuses_is_an_error(void **state)
 	lfiptr at;
 	int n;
 
-	map_all_kinds(z.f.box, &at);
+	map_all_kinds(z.f.box, LFI_PROT_NONE, &at);
 	image = box_freeze(z.f.box);
 	assert_non_null(image);
 	for (n = 1; !clones[0]; n++) {
@@ -1035,7 +1058,50 @@ a_freeze_that_the_kernel_refuses_leaves_the_box_as_it_was(void **state)
 		box_image_put(image);
 		thaw(&z);
 		assert_int_equal(find_memfd(), -1);
+		assert_int_equal(image_mappings(0, UINT64_MAX), 0);
 	}
+}
+
+/* Nothing to keep: no mapping of the image, in whatever box of it. */
+static void
+inaccessible_pages_of_zeros_are_not_of_the_image(void **state)
+{
+	struct Frozen z = frozen();
+	lfiptr at = lfi_box_mapany(z.f.box, PAGE, LFI_PROT_NONE, ANON, -1, 0), off = at - z.f.box->base;
+	struct BoxImage *image = box_freeze(z.f.box);
+	struct LFIBox *clone = box_clone(image);
+
+	assert_non_null(clone);
+	assert_int_equal(image_mappings(at, at + PAGE), 0);
+	assert_int_equal(image_mappings(clone->base + off, clone->base + off + PAGE), 0);
+	assert_done(box_reset(clone, true));
+	assert_int_equal(image_mappings(clone->base + off, clone->base + off + PAGE), 0);
+	lfi_box_free(clone);
+	box_image_put(image);
+	thaw(&z);
+}
+
+static void
+a_reset_of_what_was_only_written_maps_nothing(void **state)
+{
+	struct Frozen z = frozen();
+	struct LFIBox *clone = box_clone(z.image);
+	struct LFIBox *boxes[] = {clone, z.f.box};
+
+	for (int i = 0; i < 4; i++) {
+		struct LFIBox *box = boxes[i % 2];
+
+		store(&z, box, z.buffer, 8);
+		kernel.maps = 0;
+		assert_done(box_reset(box, false));
+		assert_int_equal(kernel.maps, 0);
+		assert_int_equal(load(&z, box, z.buffer), 7);
+		/* Nor after one that did. */
+		if (i < 2)
+			assert_done(box_reset(box, true));
+	}
+	lfi_box_free(clone);
+	thaw(&z);
 }
 
 /* Pages that cannot be read are made so for a moment. */
@@ -1043,10 +1109,13 @@ static void
 inaccessible_pages_that_cannot_be_read_are_an_error(void **state)
 {
 	struct Frozen z = frozen();
-	lfiptr at = z.f.box->base + z.buffer;
+	lfiptr at = z.f.box->base + z.buffer, zeros = lfi_box_mapany(z.f.box, PAGE, RW, ANON, -1, 0);
 	struct BoxImage *image = NULL;
 
+	/* One with bytes, and one that was only touched. */
 	write_then_hide(&z, z.f.box);
+	assert_done(lfi_box_copyto(z.f.box, zeros, "", 1));
+	assert_done(lfi_box_mprotect(z.f.box, zeros, PAGE, LFI_PROT_NONE));
 	for (int n = 1; !image; n++) {
 		kernel_fails(n);
 		image = box_freeze(z.f.box);
@@ -1057,6 +1126,7 @@ inaccessible_pages_that_cannot_be_read_are_an_error(void **state)
 			assert_maps_agree(z.f.box);
 		/* Where it failed just then they can be read still. */
 		assert_done(lfi_box_mprotect(z.f.box, at, PAGE, LFI_PROT_NONE));
+		assert_done(lfi_box_mprotect(z.f.box, zeros, PAGE, LFI_PROT_NONE));
 		assert_maps_agree(z.f.box);
 	}
 	assert_done(lfi_box_mprotect(z.f.box, at, PAGE, RW));
@@ -1252,6 +1322,8 @@ main(void)
 		cmocka_unit_test(a_freeze_that_the_kernel_refuses_leaves_the_box_as_it_was),
 		cmocka_unit_test(a_box_that_could_not_be_frozen_is_reset_to_the_image_before),
 		cmocka_unit_test(inaccessible_pages_that_cannot_be_read_are_an_error),
+		cmocka_unit_test(inaccessible_pages_of_zeros_are_not_of_the_image),
+		cmocka_unit_test(a_reset_of_what_was_only_written_maps_nothing),
 		cmocka_unit_test(pages_that_were_not_written_are_zeros_and_take_no_memory),
 		cmocka_unit_test(inaccessible_pages_that_nobody_touched_keep_what_they_hold),
 		cmocka_unit_test(a_reset_that_the_kernel_refuses_is_done_by_the_next),
