@@ -577,7 +577,7 @@ thirty_thousand_boxes_fit_and_leave_nothing(void **state)
 	free(boxes);
 }
 
-static int allocations, refused_at;
+static _Atomic int allocations, refused_at;
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__real_realloc(void *old, size_t size);

@@ -478,7 +478,8 @@ single_thread_boxes_are_reset_in_a_turn_of_their_own(void **state)
  * they are `locked`. While `watching`, what is mapped of files is remembered.
  */
 static struct {
-	int calls, fails_at, maps;
+	_Atomic int calls;
+	int fails_at, maps;
 	bool locked, watching;
 	size_t nmapped;
 	struct {

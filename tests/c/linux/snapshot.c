@@ -451,7 +451,10 @@ a_pool_gives_each_process_to_one_taker(void **state)
 
 	assert_null(lfi_pool_new(snapshot, 0));
 	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_non_null(strstr(lfi_errmsg(), "0 processes"));
 	assert_null(lfi_pool_new(NULL, 1));
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	assert_non_null(strstr(lfi_errmsg(), "NULL"));
 	assert_null(lfi_pool_new(snapshot, 4));
 	assert_int_equal(lfi_errno(), LFI_ERR_NOSPACE);
 	pool = lfi_pool_new(snapshot, 3);
@@ -555,6 +558,47 @@ many_threads_take_and_give(void **state)
 		pthread_join(threads[i], NULL);
 		assert_int_equal(takers[i].done, 300);
 	}
+	lfi_pool_free(pool);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+static void *
+take_and_give_often(void *arg)
+{
+	for (int i = 0; i < 5000; i++) {
+		struct LFILinuxProc *proc = lfi_pool_take(arg);
+
+		if (proc && lfi_pool_give(arg, proc) < 0)
+			abort();
+	}
+	return NULL;
+}
+
+/* Where the list of free ones changes in two threads at once, some are lost and some are there twice. */
+static void
+threads_that_only_take_and_give_lose_none(void **state)
+{
+	struct Host host = library_open(POOLED + 1);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFIPool *pool = lfi_pool_new(snapshot, POOLED);
+	struct LFILinuxProc *procs[POOLED];
+	pthread_t threads[4];
+
+	assert_non_null(pool);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give_often, pool), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	for (int i = 0; i < POOLED; i++) {
+		procs[i] = lfi_pool_take(pool);
+		assert_non_null(procs[i]);
+		for (int k = 0; k < i; k++)
+			assert_ptr_not_equal(procs[i], procs[k]);
+	}
+	assert_null(lfi_pool_take(pool));
+	for (int i = 0; i < POOLED; i++)
+		assert_int_equal(lfi_pool_give(pool, procs[i]), 0);
 	lfi_pool_free(pool);
 	lfi_snapshot_free(snapshot);
 	host_close(&host);
@@ -696,6 +740,173 @@ ten_thousand_clones_leave_nothing_behind(void **state)
 	host_close(&host);
 }
 
+/* ---- Allocations that fail: the one with the number `refused_at` ---- */
+
+static _Atomic int allocations, refused_at;
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+
+static bool
+refused(void)
+{
+	return ++allocations == refused_at;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+	return refused() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return refused() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *old, size_t size)
+{
+	return refused() ? NULL : __real_realloc(old, size);
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+	return refused() ? NULL : __real_strdup(text);
+}
+
+static void
+refuse(int at)
+{
+	allocations = 0;
+	refused_at = at;
+}
+
+/* Whether the last deed made fewer allocations than `n`; no further ones are refused. */
+static bool
+was_through(int n)
+{
+	bool through = allocations < n;
+
+	refuse(0);
+	return through;
+}
+
+static void
+a_snapshot_that_is_refused_memory_is_an_error(void **state)
+{
+	bool through = false;
+
+	for (int n = 1; !through; n++) {
+		struct Host host = library_open(1);
+		struct LFISnapshot *snapshot;
+
+		refuse(n);
+		snapshot = lfi_snapshot_new(host.proc);
+		through = was_through(n);
+		assert_true(through || !snapshot);
+		if (!snapshot)
+			assert_int_equal(lfi_errno(), LFI_ERR_NOMEM);
+		assert_int_equal(sum(host.proc), SUM);
+		lfi_snapshot_free(snapshot);
+		assert_int_equal(sum(host.proc), SUM);
+		host_close(&host);
+	}
+}
+
+/* Nothing of one that is not made stays: all places of the engine are free afterwards. */
+static void
+a_clone_that_is_refused_memory_is_an_error(void **state)
+{
+	struct Host host = library_open(2);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	bool through = false;
+	int refusals = 0, fds = count_fds();
+
+	for (int n = 1; !through; n++) {
+		struct LFILinuxProc *clone;
+
+		refuse(n);
+		clone = lfi_snapshot_clone(snapshot);
+		through = was_through(n);
+		refusals += !clone;
+		if (clone) {
+			assert_int_equal(sum(clone), SUM);
+			lfi_proc_free(clone);
+		} else {
+			assert_int_equal(lfi_errno(), LFI_ERR_NOMEM);
+		}
+		assert_int_equal(count_fds(), fds);
+	}
+	/* The box, its map, the process, its folder, the thread; a process without a path is one. */
+	assert_in_range(refusals, 5, 12);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+static void
+a_pool_that_is_refused_memory_is_an_error(void **state)
+{
+	struct Host host = library_open(3);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	bool through = false;
+	int refusals = 0;
+
+	for (int n = 1; !through; n++) {
+		struct LFIPool *pool;
+
+		refuse(n);
+		pool = lfi_pool_new(snapshot, 2);
+		through = was_through(n);
+		refusals += !pool;
+		if (!pool)
+			assert_int_equal(lfi_errno(), LFI_ERR_NOMEM);
+		lfi_pool_free(pool);
+	}
+	assert_in_range(refusals, 13, 27);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+/* The next reset does it. */
+static void
+a_reset_that_is_refused_memory_is_an_error(void **state)
+{
+	static void (*const deeds[])(struct LFILinuxProc *) = {
+	    change_the_kernel_s_state, free_the_first_thread, unmap_all};
+
+	for (size_t i = 0; i < sizeof deeds / sizeof deeds[0]; i++) {
+		struct Host host = library_open(2);
+		struct LFISnapshot *snapshot = freeze(host.proc);
+		struct LFILinuxProc *clone = clone_of(snapshot);
+		bool through = false;
+		int r;
+
+		for (int n = 1; !through; n++) {
+			deeds[i](clone);
+			refuse(n);
+			r = lfi_proc_reset(clone);
+			through = was_through(n);
+			if (r < 0) {
+				assert_int_equal(lfi_errno(), LFI_ERR_NOMEM);
+				assert_int_equal(lfi_proc_reset(clone), 0);
+			}
+			assert_int_equal(sum(clone), SUM);
+			assert_int_equal(call(clone, "kernel_state", 0), 0);
+		}
+		lfi_proc_free(clone);
+		lfi_snapshot_free(snapshot);
+		host_close(&host);
+	}
+}
+
 /* ---- Set-up ---- */
 
 static int
@@ -706,7 +917,8 @@ compile_all(void **state)
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(line, sizeof line,
-	    "cd %s && for f in stateful arguments; do %s/lfi-cc -O2 %s/tests/c/linux/programs/$f.c -o $f.lfi || exit 1; "
+	    "cd %s && for f in stateful arguments; do %s/lfi-cc -O2 %s/tests/c/linux/programs/$f.c -o $f.lfi || exit "
+	    "1; "
 	    "done",
 	    dir, getenv("LFI_BIN"), getenv("LFI_SOURCE"));
 	return system(line);
@@ -746,11 +958,17 @@ main(void)
 	    cmocka_unit_test(many_threads_take_and_give),
 	    cmocka_unit_test(a_snapshot_is_not_what_programs_inherit),
 	    cmocka_unit_test(children_use_snapshots_and_pools_of_a_busy_host),
+	    cmocka_unit_test(threads_that_only_take_and_give_lose_none),
 	    cmocka_unit_test(ten_thousand_clones_leave_nothing_behind),
+	    cmocka_unit_test(a_snapshot_that_is_refused_memory_is_an_error),
+	    cmocka_unit_test(a_clone_that_is_refused_memory_is_an_error),
+	    cmocka_unit_test(a_pool_that_is_refused_memory_is_an_error),
+	    cmocka_unit_test(a_reset_that_is_refused_memory_is_an_error),
 	};
 
 	if (!can_compile()) {
-		puts("skipped: there is no sysroot in this build (LFI_SYSROOT=OFF), so that no program can be compiled");
+		puts(
+		    "skipped: there is no sysroot in this build (LFI_SYSROOT=OFF), so that no program can be compiled");
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, compile_all, remove_all);
