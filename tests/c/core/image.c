@@ -1154,20 +1154,22 @@ pages_that_were_not_written_are_zeros_and_take_no_memory(void **state)
 	lfiptr at = lfi_box_mapany(z.f.box, 8 * PAGE, RW, ANON, -1, 0), off = at - z.f.box->base;
 	struct BoxImage *image;
 	struct LFIBox *clone;
-	uint8_t ones[PAGE], page[PAGE], zeros[PAGE] = {0};
+	uint8_t ones[PAGE], page[PAGE], zeros[PAGE] = {0}, last[PAGE] = {0};
 
 	assert_true(at != FAILED);
 	memset(ones, 1, sizeof ones);
-	/* One with bytes, one of zeros, and others. */
+	last[PAGE - 1] = 1;
+	/* Two with bytes, one of zeros, and others. */
 	assert_done(lfi_box_copyto(z.f.box, at + PAGE, ones, sizeof ones));
 	assert_done(lfi_box_copyto(z.f.box, at + 4 * PAGE, zeros, sizeof zeros));
+	assert_done(lfi_box_copyto(z.f.box, at + 6 * PAGE, last, sizeof last));
 	image = box_freeze(z.f.box);
 	assert_non_null(image);
-	assert_int_equal(image_blocks(), blocks + (long) PAGE / 512);
+	assert_int_equal(image_blocks(), blocks + 2 * (long) PAGE / 512);
 	clone = box_clone(image);
 	for (size_t i = 0; i < 8; i++) {
 		assert_done(lfi_box_copyfm(clone, page, clone->base + off + i * PAGE, sizeof page));
-		assert_memory_equal(page, i == 1 ? ones : zeros, PAGE);
+		assert_memory_equal(page, i == 1 ? ones : i == 6 ? last : zeros, PAGE);
 	}
 	lfi_box_free(clone);
 	box_image_put(image);
