@@ -494,12 +494,15 @@ refused(void)
 	return ++kernel.calls == kernel.fails_at;
 }
 
-/* 0: it does not. */
-static void
+/* 0: it does not. Whether it did before. */
+static bool
 kernel_fails(int at)
 {
+	bool failed = kernel.fails_at && kernel.calls >= kernel.fails_at;
+
 	kernel.calls = 0;
 	kernel.fails_at = at;
+	return failed;
 }
 
 /* Bytes that change between the copy and the seal, by somebody who found the descriptor. */
@@ -1005,7 +1008,7 @@ a_clone_that_the_kernel_refuses_is_an_error(void **state)
 	for (n = 1; !clones[0]; n++) {
 		kernel_fails(n);
 		clones[0] = box_clone(image);
-		kernel_fails(0);
+		assert_true(kernel_fails(0) == !clones[0]);
 		if (!clones[0])
 			assert_error(LFI_ERR_NOMEM);
 		assert_int_equal(z.f.engine->nboxes, clones[0] ? 2 : 1);
@@ -1028,7 +1031,12 @@ static void
 a_freeze_that_the_kernel_refuses_leaves_the_box_as_it_was(void **state)
 {
 	bool through = false;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
+	/* Who closes a descriptor that there never was closes this one. */
+	assert_true(null >= 0);
+	if (null != 0 && fcntl(0, F_GETFD) < 0)
+		dup2(null, 0);
 	for (int n = 1; !through; n++) {
 		struct Frozen z = frozen();
 		lfiptr at = lfi_box_mapany(z.f.box, PAGE, RW, ANON, -1, 0) - z.f.box->base;
@@ -1040,10 +1048,11 @@ a_freeze_that_the_kernel_refuses_leaves_the_box_as_it_was(void **state)
 		store(&z, z.f.box, z.buffer, 8);
 		kernel_fails(n);
 		image = box_freeze(z.f.box);
-		kernel_fails(0);
+		assert_true(kernel_fails(0) == !image);
 		if (!image)
 			assert_error(LFI_ERR_NOMEM);
 		through = image;
+		assert_true(fcntl(0, F_GETFD) >= 0);
 		assert_maps_agree(z.f.box);
 		assert_int_equal(load(&z, z.f.box, z.buffer), 8);
 		store(&z, z.f.box, at, 9);
@@ -1061,6 +1070,7 @@ a_freeze_that_the_kernel_refuses_leaves_the_box_as_it_was(void **state)
 		assert_int_equal(find_memfd(), -1);
 		assert_int_equal(image_mappings(0, UINT64_MAX), 0);
 	}
+	close(null);
 }
 
 /* Nothing to keep: no mapping of the image, in whatever box of it. */
@@ -1120,7 +1130,7 @@ inaccessible_pages_that_cannot_be_read_are_an_error(void **state)
 	for (int n = 1; !image; n++) {
 		kernel_fails(n);
 		image = box_freeze(z.f.box);
-		kernel_fails(0);
+		assert_true(kernel_fails(0) == !image);
 		if (!image)
 			assert_error(LFI_ERR_NOMEM);
 		else
@@ -1227,7 +1237,7 @@ a_box_that_could_not_be_frozen_is_reset_to_the_image_before(void **state)
 		store(&z, z.f.box, at, 8);
 		kernel_fails(n);
 		image = box_freeze(z.f.box);
-		kernel_fails(0);
+		assert_true(kernel_fails(0) == !image);
 		frozen_now = image;
 		if (!image)
 			assert_done(box_reset(z.f.box, false));
@@ -1255,10 +1265,11 @@ a_reset_that_the_kernel_refuses_is_done_by_the_next(void **state)
 
 			code_becomes_other_code(&z, clone);
 			map_over(&z, clone);
+			/* Where the image has nothing. */
+			map(clone, PAGE);
 			kernel_fails(n);
 			r = box_reset(clone, all);
-			through = kernel.calls < n;
-			kernel_fails(0);
+			through = !kernel_fails(0);
 			if (r < 0) {
 				refusals++;
 				assert_error(LFI_ERR_NOMEM);
@@ -1290,6 +1301,55 @@ locked_memory_is_reset_too(void **state)
 	}
 	kernel.locked = false;
 	lfi_box_free(clone);
+	thaw(&z);
+}
+
+struct Waiter {
+	struct LFIBox *box;
+	struct BoxImage *image;
+	atomic_bool done;
+};
+
+static void *
+freeze_box(void *arg)
+{
+	struct Waiter *waiter = arg;
+
+	waiter->image = box_freeze(waiter->box);
+	atomic_store(&waiter->done, true);
+	return NULL;
+}
+
+static void *
+reset_box(void *arg)
+{
+	struct Waiter *waiter = arg;
+
+	box_reset(waiter->box, false);
+	atomic_store(&waiter->done, true);
+	return NULL;
+}
+
+static void
+nobody_freezes_or_resets_a_box_that_another_thread_changes(void **state)
+{
+	void *(*const deeds[])(void *) = {freeze_box, reset_box};
+	struct Frozen z = frozen();
+	struct Waiter waiter = {.box = z.f.box};
+	pthread_t thread;
+
+	for (int i = 0; i < 2; i++) {
+		atomic_store(&waiter.done, false);
+		pthread_mutex_lock(&z.f.box->lock);
+		assert_int_equal(pthread_create(&thread, NULL, deeds[i], &waiter), 0);
+		/* Time enough to go wrong. */
+		usleep(50000);
+		assert_false(atomic_load(&waiter.done));
+		pthread_mutex_unlock(&z.f.box->lock);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+	assert_non_null(waiter.image);
+	box_image_put(waiter.image);
 	thaw(&z);
 }
 
@@ -1331,6 +1391,7 @@ main(void)
 		cmocka_unit_test(inaccessible_pages_that_nobody_touched_keep_what_they_hold),
 		cmocka_unit_test(a_reset_that_the_kernel_refuses_is_done_by_the_next),
 		cmocka_unit_test(locked_memory_is_reset_too),
+		cmocka_unit_test(nobody_freezes_or_resets_a_box_that_another_thread_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,6 +348,8 @@ a_reset_undoes(void (*deed)(struct LFILinuxProc *), bool on_a_clone)
 		assert_int_equal(sum(proc), SUM);
 		assert_int_equal(call(proc, "kernel_state", 0), 0);
 		assert_int_equal(call(proc, "is_open", fd), 0);
+		assert_false(atomic_load(&proc->threaded));
+		assert_int_equal(proc->end_event, -1);
 		assert_int_equal(lfi_proc_fault(proc, &fault), -1);
 		assert_int_equal(lfi_ctx_fault(lfi_thread_ctx(lfi_proc_thread(proc)), &fault), -1);
 		assert_int_equal(count_fds(), fds);
@@ -439,6 +441,153 @@ what_cannot_be_frozen_cloned_or_reset_is_refused(void **state)
 	host_close(&host);
 }
 
+/* ---- What the emulated kernel knows ---- */
+
+/* Values that a process has not by itself; addresses lie in its sandbox. */
+static void
+mark_state(struct LFILinuxProc *proc, uint64_t by)
+{
+	const lfiptr at = proc->info.min + by * 64;
+	struct LFILinuxThread *thread = proc->first;
+
+	proc->pid = 5000 + (int) by;
+	proc->made = 30 + (unsigned) by;
+	atomic_store(&proc->umask, 0100 + (unsigned) by);
+	proc->brk_start = at + 1;
+	proc->brk_end = at + 2;
+	for (int i = 1; i <= LINUX_SIGNALS; i++)
+		proc->actions[i] = (struct SignalAction){at + 3, by + 1, at + 4, by + 2};
+	thread->state = by % 2 ? THREAD_READY : THREAD_NEW;
+	thread->tid = 6000 + (int) by;
+	thread->leaving = false;
+	thread->ready = by % 2;
+	thread->has_stack = by % 2;
+	thread->stack = (struct LoadStack){.start = at + 5, .size = 4096 * by, .sp = at + 6};
+	thread->entry = at + 7;
+	thread->clear_tid = at + 8;
+	thread->sigmask = 1000 + by;
+	thread->altstack[0] = at + 9;
+	thread->altstack[1] = by + 3;
+	thread->altstack[2] = by + 4;
+}
+
+static void
+assert_marked(struct LFILinuxProc *proc, uint64_t by)
+{
+	const lfiptr at = proc->info.min + by * 64;
+	struct LFILinuxThread *thread = proc->first;
+
+	assert_int_equal(proc->pid, 5000 + by);
+	assert_int_equal(proc->made, 30 + by);
+	assert_int_equal(atomic_load(&proc->umask), 0100 + by);
+	assert_int_equal(proc->brk_start, at + 1);
+	assert_int_equal(proc->brk_end, at + 2);
+	for (int i = 1; i <= LINUX_SIGNALS; i++) {
+		assert_int_equal(proc->actions[i].handler, at + 3);
+		assert_int_equal(proc->actions[i].flags, by + 1);
+		assert_int_equal(proc->actions[i].restorer, at + 4);
+		assert_int_equal(proc->actions[i].mask, by + 2);
+	}
+	assert_int_equal(thread->state, by % 2 ? THREAD_READY : THREAD_NEW);
+	assert_int_equal(thread->tid, 6000 + by);
+	assert_false(thread->leaving);
+	assert_int_equal(thread->ready, by % 2);
+	assert_int_equal(thread->has_stack, by % 2);
+	assert_int_equal(thread->stack.start, at + 5);
+	assert_int_equal(thread->stack.size, 4096 * by);
+	assert_int_equal(thread->stack.sp, at + 6);
+	assert_int_equal(thread->entry, at + 7);
+	assert_int_equal(thread->clear_tid, at + 8);
+	assert_int_equal(thread->sigmask, 1000 + by);
+	assert_int_equal(thread->altstack[0], at + 9);
+	assert_int_equal(thread->altstack[1], by + 3);
+	assert_int_equal(thread->altstack[2], by + 4);
+}
+
+/* What the process's end left. */
+static void
+mark_ended(struct LFILinuxProc *proc)
+{
+	mark_state(proc, 2);
+	proc->first->leaving = true;
+	proc->status = 5;
+	proc->error.code = LFI_ERR_FAULT;
+	proc->fault.signal = SIGSEGV;
+	atomic_store(&proc->ended, PROC_ENDED);
+}
+
+static void
+assert_alive(struct LFILinuxProc *proc)
+{
+	assert_int_equal(proc->status, 0);
+	assert_int_equal(proc->error.code, LFI_OK);
+	assert_int_equal(proc->fault.signal, 0);
+	assert_int_equal(atomic_load(&proc->ended), PROC_ALIVE);
+}
+
+static void
+the_kernel_s_state_goes_with_the_snapshot(void **state)
+{
+	struct Host host = library_open(2);
+	struct LFISnapshot *snapshot;
+	struct LFILinuxProc *procs[2] = {host.proc};
+	const struct LoadImage *image, *was = &host.proc->image;
+	lfiptr difference;
+
+	mark_state(host.proc, 1);
+	snapshot = freeze(host.proc);
+	procs[1] = clone_of(snapshot);
+	for (int i = 0; i < 2; i++) {
+		assert_marked(procs[i], 1);
+		mark_ended(procs[i]);
+		assert_int_equal(lfi_proc_reset(procs[i]), 0);
+		assert_marked(procs[i], 1);
+		assert_alive(procs[i]);
+		/* Not a stack of ours. */
+		procs[i]->first->has_stack = false;
+	}
+	image = &procs[1]->image;
+	difference = procs[1]->info.base - host.proc->info.base;
+	assert_int_equal(image->bias, was->bias + difference);
+	assert_int_equal(image->start, was->start + difference);
+	assert_int_equal(image->end, was->end + difference);
+	assert_int_equal(image->entry, was->entry + difference);
+	assert_int_equal(image->phdr, was->phdr + difference);
+	lfi_proc_free(procs[1]);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+static void
+processes_that_run_or_have_ended_are_not_frozen(void **state)
+{
+	struct Host host = library_open(1);
+	struct LFILinuxThread *first = host.proc->first;
+	enum ThreadState was = first->state;
+	struct LFISnapshot *snapshot;
+
+	first->state = THREAD_RUNNING;
+	assert_null(lfi_snapshot_new(host.proc));
+	assert_int_equal(lfi_errno(), LFI_ERR_BUSY);
+	first->state = was;
+	host.proc->live = 1;
+	assert_null(lfi_snapshot_new(host.proc));
+	assert_int_equal(lfi_errno(), LFI_ERR_UNSUPPORTED);
+	host.proc->live = 0;
+	atomic_store(&host.proc->ended, PROC_ENDED);
+	assert_null(lfi_snapshot_new(host.proc));
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
+	atomic_store(&host.proc->ended, PROC_ALIVE);
+	snapshot = freeze(host.proc);
+	first->state = THREAD_RUNNING;
+	assert_int_equal(lfi_proc_reset(host.proc), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_BUSY);
+	first->state = was;
+	assert_int_equal(lfi_proc_reset(host.proc), 0);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
 /* ---- Pools ---- */
 
 static void
@@ -493,6 +642,8 @@ a_pool_gives_each_process_to_one_taker(void **state)
 		assert_int_equal(lfi_pool_give(pool, procs[i]), 0);
 	lfi_pool_free(pool);
 	lfi_pool_free(NULL);
+	assert_null(lfi_pool_take(NULL));
+	assert_int_equal(lfi_errno(), LFI_ERR_INVALID);
 	host_close(&host);
 }
 
@@ -875,6 +1026,30 @@ a_pool_that_is_refused_memory_is_an_error(void **state)
 	host_close(&host);
 }
 
+static void
+what_a_pool_could_not_reset_is_given_again(void **state)
+{
+	struct Host host = library_open(2);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFIPool *pool = lfi_pool_new(snapshot, 1);
+	struct LFILinuxProc *proc = lfi_pool_take(pool);
+
+	assert_non_null(proc);
+	free_the_first_thread(proc);
+	refuse(1);
+	assert_int_equal(lfi_pool_give(pool, proc), -1);
+	refuse(0);
+	assert_int_equal(lfi_errno(), LFI_ERR_NOMEM);
+	assert_null(lfi_pool_take(pool));
+	assert_int_equal(lfi_pool_give(pool, proc), 0);
+	assert_ptr_equal(lfi_pool_take(pool), proc);
+	assert_int_equal(sum(proc), SUM);
+	assert_int_equal(lfi_pool_give(pool, proc), 0);
+	lfi_pool_free(pool);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
 /* The next reset does it. */
 static void
 a_reset_that_is_refused_memory_is_an_error(void **state)
@@ -954,6 +1129,8 @@ main(void)
 	    cmocka_unit_test(a_reset_undoes_each_deed),
 	    cmocka_unit_test(open_files_are_shared_and_closed_with_the_last),
 	    cmocka_unit_test(what_cannot_be_frozen_cloned_or_reset_is_refused),
+	    cmocka_unit_test(the_kernel_s_state_goes_with_the_snapshot),
+	    cmocka_unit_test(processes_that_run_or_have_ended_are_not_frozen),
 	    cmocka_unit_test(a_pool_gives_each_process_to_one_taker),
 	    cmocka_unit_test(many_threads_take_and_give),
 	    cmocka_unit_test(a_snapshot_is_not_what_programs_inherit),
@@ -963,6 +1140,7 @@ main(void)
 	    cmocka_unit_test(a_snapshot_that_is_refused_memory_is_an_error),
 	    cmocka_unit_test(a_clone_that_is_refused_memory_is_an_error),
 	    cmocka_unit_test(a_pool_that_is_refused_memory_is_an_error),
+	    cmocka_unit_test(what_a_pool_could_not_reset_is_given_again),
 	    cmocka_unit_test(a_reset_that_is_refused_memory_is_an_error),
 	};
 
