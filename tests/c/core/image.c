@@ -1304,6 +1304,26 @@ locked_memory_is_reset_too(void **state)
 	thaw(&z);
 }
 
+static void
+contexts_forget_the_return_page_that_a_reset_takes(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+	struct LFIBox *box = lfi_box_new(engine);
+	struct LFIContext *ctx = lfi_ctx_new(box, NULL);
+	struct BoxImage *image;
+
+	assert_non_null(ctx);
+	image = box_freeze(box);
+	assert_non_null(image);
+	assert_true(lfi_box_cbinit(box));
+	assert_int_equal(atomic_load(&ctx->return_l), atomic_load(&box->callback_page) + CALLBACK_RESUME);
+	assert_done(box_reset(box, false));
+	assert_int_equal(atomic_load(&ctx->return_l), UINT64_MAX);
+	box_image_put(image);
+	lfi_box_free(box);
+	lfi_free(engine);
+}
+
 struct Waiter {
 	struct LFIBox *box;
 	struct BoxImage *image;
@@ -1391,6 +1411,7 @@ main(void)
 		cmocka_unit_test(inaccessible_pages_that_nobody_touched_keep_what_they_hold),
 		cmocka_unit_test(a_reset_that_the_kernel_refuses_is_done_by_the_next),
 		cmocka_unit_test(locked_memory_is_reset_too),
+		cmocka_unit_test(contexts_forget_the_return_page_that_a_reset_takes),
 		cmocka_unit_test(nobody_freezes_or_resets_a_box_that_another_thread_changes),
 	};
 
