@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What stands between the host and sandboxed code for a moment only, seen by standing there: the linker leads the
+ * calls that entry.S and call.c make to functions of this file first. Each test goes through every way in or out that
+ * there is, and compares what the moment must be like.
+ */
+#include "core_test.h"
+
+#include <asm/prctl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
+#include "box.h"
+
+/* Sandboxed functions, not verified; they end where the next begins. */
+extern const uint8_t fn_callback[], fn_syscall[], fn_wait_ints[], fn_wait_doubles[], fn_std_trap[], fn_std_return[],
+    fn_end[];
+__asm__(".pushsection .text\n"
+	".balign 32\n"
+	/* uint64_t (void *callback, uint64_t x): what the callback returns of x, plus 1 */
+	"fn_callback:\n"
+	"	movq %rdi, %rax\n"
+	"	movq %rsi, %rdi\n"
+	"	leaq 1f(%rip), %r11\n"
+	"	pushq %r11\n"
+	"	jmpq *%rax\n"
+	"	.balign 32\n"
+	"1:	incq %rax\n"
+	"	ret\n"
+	"	.balign 32\n"
+	/* uint64_t (void): what the system call returns, plus 1 */
+	"fn_syscall:\n"
+	"	leaq 1f(%rip), %r11\n"
+	"	jmpq *-8(%r14)\n"
+	"1:	incq %rax\n"
+	"	ret\n"
+	"	.balign 32\n"
+	/* struct { uint64_t a, b; } (uint32_t *flags): stores in the first, waits for the second; 0x1111, 0x2222 */
+	"fn_wait_ints:\n"
+	"	movl $1, (%rdi)\n"
+	"1:	pause\n"
+	"	cmpl $0, 4(%rdi)\n"
+	"	je 1b\n"
+	"	movl $0x1111, %eax\n"
+	"	movl $0x2222, %edx\n"
+	"	ret\n"
+	"	.balign 32\n"
+	/* struct { double a, b; } (uint32_t *flags): likewise; 3, 4 */
+	"fn_wait_doubles:\n"
+	"	movl $1, (%rdi)\n"
+	"1:	pause\n"
+	"	cmpl $0, 4(%rdi)\n"
+	"	je 1b\n"
+	"	movl $3, %eax\n"
+	"	cvtsi2sd %eax, %xmm0\n"
+	"	movl $4, %eax\n"
+	"	cvtsi2sd %eax, %xmm1\n"
+	"	ret\n"
+	"	.balign 32\n"
+	"fn_std_trap:\n"
+	"	std\n"
+	"	ud2\n"
+	"	.balign 32\n"
+	"fn_std_return:\n"
+	"	std\n"
+	"	ret\n"
+	"	.balign 32\n"
+	"fn_end:\n"
+	".popsection\n");
+
+#define LOAD_FN(box, from, to) load_bytes(box, from, (size_t) ((to) - (from)))
+#define UNVERIFIED ((struct LFIOptions) {.no_verify = true})
+#define HOST_GS 0x123456789000
+
+static bool
+direction(void)
+{
+	uint64_t flags;
+
+	__asm__ volatile("pushfq; popq %0" : "=r"(flags));
+	return flags & 1 << 10;
+}
+
+/* ---- What is called instead ---- */
+
+int __real_ctx_gate_wait(struct LFIContext *ctx);
+int __wrap_ctx_gate_wait(struct LFIContext *ctx);
+void __real_frame_pop(struct LFIContext *ctx, struct Frame *frame);
+void __wrap_frame_pop(struct LFIContext *ctx, struct Frame *frame);
+void __real_interrupt_left(struct LFIContext *ctx);
+void __wrap_interrupt_left(struct LFIContext *ctx);
+
+static bool opening; /* who waits at the gate opens it */
+static int waits, pops, lefts;
+static const char *wrong;
+
+/* Host code that entry.S or what follows it has called. */
+static void
+look(struct LFIContext *ctx, uint32_t state)
+{
+	if (atomic_load(&ctx->state) != state)
+		wrong = "the state";
+	else if (direction())
+		wrong = "the direction flag";
+	else if ((uint64_t) __builtin_frame_address(0) % 16)
+		wrong = "the stack's alignment";
+}
+
+int
+__wrap_ctx_gate_wait(struct LFIContext *ctx)
+{
+	if (!opening)
+		return __real_ctx_gate_wait(ctx);
+	look(ctx, STATE_HOST);
+	waits++;
+	box_gate_open(ctx->box);
+	return 0;
+}
+
+void
+__wrap_frame_pop(struct LFIContext *ctx, struct Frame *frame)
+{
+	look(ctx, STATE_HOST);
+	pops++;
+	__real_frame_pop(ctx, frame);
+}
+
+/* The context is left: it is nobody's but for `quick` or the owner. Changes what a function may change. */
+void
+__wrap_interrupt_left(struct LFIContext *ctx)
+{
+	look(ctx, STATE_OUT);
+	if (atomic_load(&ctx->depth) || ctx->frame || lfi_cur_ctx())
+		wrong = "the context is entered";
+	if (!atomic_load(&ctx->quick) && !atomic_load(&ctx->owner))
+		wrong = "others may enter";
+	lefts++;
+	__real_interrupt_left(ctx);
+	__asm__ volatile("movq $-1, %%rax; movq %%rax, %%rdx; movq %%rax, %%xmm0; movq %%rax, %%xmm1" ::
+			     : "rax", "rdx", "xmm0", "xmm1");
+}
+
+static void
+nothing_wrong(void)
+{
+	if (wrong)
+		print_error("%s\n", wrong);
+	assert_null(wrong);
+}
+
+/* ---- Ways in ---- */
+
+enum Way { WAY_QUICK, WAY_CALL, WAY_RUN, WAY_SYSCALL, WAY_CALLBACK, WAY_TYPED, WAYS };
+
+/* What the host does before sandboxed code goes on. */
+static void (*before)(struct Fixture *f);
+static struct Fixture *now;
+
+static uint64_t
+callback(uint64_t x)
+{
+	before(now);
+	return x;
+}
+
+static void
+typed(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)
+{
+	before(now);
+	ret->u = args[0].u;
+}
+
+/* The first call is to go on; the one that a run makes ends it. */
+static bool running;
+
+static void
+handler(struct LFIContext *ctx)
+{
+	if (running)
+		lfi_ctx_exit(ctx, 42);
+	else
+		before(now);
+	lfi_ctx_regs(ctx)->rax = 41;
+}
+
+struct Ways {
+	struct Fixture f;
+	lfiptr add, sum10, callback, syscall;
+	void *cb, *typed;
+};
+
+static struct Ways
+ways(void)
+{
+	struct Ways w = {.f = fixture(UNVERIFIED)};
+
+	lfi_sys_handler(w.f.engine, handler);
+	w.add = LOAD(w.f.box, code_add);
+	w.sum10 = LOAD(w.f.box, code_sum10);
+	w.callback = LOAD_FN(w.f.box, fn_callback, fn_syscall);
+	w.syscall = LOAD_FN(w.f.box, fn_syscall, fn_wait_ints);
+	w.cb = lfi_box_register_cb(w.f.box, (void *) callback);
+	w.typed = lfi_box_register_fn(w.f.box, "l(l)", typed, NULL);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(LFI_INVOKE(w.f.box, &w.f.ctx, w.add, int, (int, int), 40, i), 40 + i);
+	wrong = NULL;
+	waits = pops = lefts = 0;
+	return w;
+}
+
+/* The same result by each of them. */
+static int
+go(struct Ways *w, enum Way way)
+{
+	struct LFIContext *ctx = w->f.ctx;
+	struct LFIBox *box = w->f.box;
+	int result = 0;
+
+	now = &w->f;
+	switch (way) {
+	case WAY_QUICK:
+		before(now);
+		return LFI_INVOKE(box, &ctx, w->add, int, (int, int), 40, 2);
+	case WAY_CALL:
+		before(now);
+		return LFI_INVOKE(box, &ctx, w->sum10, int, (int, int, int, int, int, int, int, int, int, int), 1, 2, 3, 4, 5,
+		    6, 7, 8, 9, -3);
+	case WAY_RUN:
+		before(now);
+		running = true;
+		result = lfi_ctx_run(ctx, w->syscall);
+		running = false;
+		lfi_ctx_regs(ctx)->sp = w->f.stack;
+		return result;
+	case WAY_SYSCALL:
+		return LFI_INVOKE(box, &ctx, w->syscall, int, (void));
+	case WAY_CALLBACK:
+		return (int) LFI_INVOKE(box, &ctx, w->callback, long, (void *, long), w->cb, 41);
+	default:
+		return (int) LFI_INVOKE(box, &ctx, w->callback, long, (void *, long), w->typed, 41);
+	}
+}
+
+static void
+nothing(struct Fixture *f)
+{
+}
+
+static void
+close_gate(struct Fixture *f)
+{
+	atomic_store(&f->box->gate, 1);
+}
+
+static void
+nobody_goes_in_through_a_closed_gate(void **state)
+{
+	struct Ways w = ways();
+
+	for (int way = 0; way < WAYS; way++) {
+		uint64_t calls = w.f.ctx->calls;
+
+		before = nothing;
+		assert_int_equal(go(&w, way), 42);
+		assert_int_equal(w.f.ctx->calls, calls + (way != WAY_RUN));
+		before = close_gate;
+		opening = true;
+		waits = 0;
+		assert_int_equal(go(&w, way), 42);
+		opening = false;
+		if (waits != 1)
+			print_error("way %d: %d waits\n", way, waits);
+		assert_int_equal(waits, 1);
+		nothing_wrong();
+		/* As if nothing had been in the way. */
+		assert_int_equal(w.f.ctx->calls, calls + 2 * (way != WAY_RUN));
+		assert_int_equal(atomic_load(&w.f.ctx->depth), 0);
+		assert_int_equal(atomic_load(&w.f.ctx->quick), 0);
+		assert_int_equal(atomic_load(&w.f.ctx->state), STATE_OUT);
+		assert_null(w.f.ctx->frame);
+		assert_null(lfi_cur_ctx());
+	}
+	drop(&w.f);
+}
+
+static void
+interrupt_next(struct Fixture *f)
+{
+	assert_done(lfi_ctx_interrupt(f->ctx, lfi_ctx_token(f->ctx)));
+}
+
+static void
+nobody_goes_in_who_is_interrupted(void **state)
+{
+	struct Ways w = ways();
+
+	for (int way = 0; way < WAYS; way++) {
+		before = interrupt_next;
+		go(&w, way);
+		assert_error(LFI_ERR_INTERRUPTED);
+		assert_int_equal(w.f.ctx->attention, 0);
+		assert_null(lfi_cur_ctx());
+		before = nothing;
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(go(&w, way), 42);
+			assert_int_equal(lfi_errno(), LFI_OK);
+		}
+	}
+	nothing_wrong();
+	drop(&w.f);
+}
+
+/* ---- Ways out ---- */
+
+/* A frame that has ended is host code: a signal that comes then is none of the sandbox's. */
+static void
+what_follows_a_frame_is_host_code(void **state)
+{
+	struct Ways w = ways();
+	lfiptr trap = LOAD_FN(w.f.box, fn_std_trap, fn_std_return), back = LOAD_FN(w.f.box, fn_std_return, fn_end);
+	struct LFIContext *ctx = w.f.ctx;
+
+	before = nothing;
+	for (int i = 0; i < 3; i++) {
+		/* Quick, and through the frame of arch_enter. */
+		pops = 0;
+		LFI_INVOKE(w.f.box, &ctx, trap, void, (void));
+		assert_error(LFI_ERR_FAULT);
+		LFI_INVOKE(w.f.box, &ctx, trap, void, (int, int, int, int, int, int, int), 1, 2, 3, 4, 5, 6, 7);
+		assert_error(LFI_ERR_FAULT);
+		LFI_INVOKE(w.f.box, &ctx, back, void, (int, int, int, int, int, int, int), 1, 2, 3, 4, 5, 6, 7);
+		assert_int_equal(lfi_errno(), LFI_OK);
+		assert_false(direction());
+		assert_int_equal(pops, 3);
+		LFI_INVOKE(w.f.box, &ctx, back, void, (void));
+		assert_false(direction());
+		assert_int_equal(pops, 3);
+	}
+	nothing_wrong();
+	drop(&w.f);
+}
+
+struct Teller {
+	struct LFIContext *ctx;
+	_Atomic uint32_t *flags;
+};
+
+/* As if an interrupt of the entry before had come late. */
+static void *
+tell_late(void *arg)
+{
+	struct Teller *t = arg;
+
+	while (!atomic_load(&t->flags[0]))
+		sched_yield();
+	atomic_store(&t->ctx->attention, 1);
+	atomic_store(&t->flags[1], 1);
+	return NULL;
+}
+
+struct Ints {
+	uint64_t a, b;
+};
+
+struct Doubles {
+	double a, b;
+};
+
+static void
+results_survive_an_attention_that_comes_late(void **state)
+{
+	struct Ways w = ways();
+	lfiptr ints = LOAD_FN(w.f.box, fn_wait_ints, fn_wait_doubles);
+	lfiptr doubles = LOAD_FN(w.f.box, fn_wait_doubles, fn_std_trap);
+	struct Teller t = {w.f.ctx, lfi_box_ptr(w.f.box, w.f.buffer, 8)};
+	struct Ints i = {0, 0};
+	struct Doubles d = {0, 0};
+	pthread_t thread;
+
+	for (int round = 0; round < 6; round++) {
+		uint64_t serial = lfi_ctx_token(w.f.ctx);
+
+		atomic_store(&t.flags[0], 0);
+		atomic_store(&t.flags[1], 0);
+		lefts = 0;
+		assert_int_equal(pthread_create(&thread, NULL, tell_late, &t), 0);
+		/* LFI_INVOKE itself has results of one register only. */
+		lfi_invoke_info = (struct LFIInvokeInfo) {
+		    w.f.box, &w.f.ctx, round % 2 ? ints : doubles, 0, LFI_INVOKE_COUNTED | 1, 0, 0};
+		if (round % 2)
+			i = ((struct Ints(*)(lfiptr)) lfi_trampoline_addr)(w.f.buffer);
+		else
+			d = ((struct Doubles(*)(lfiptr)) lfi_trampoline_addr)(w.f.buffer);
+		assert_int_equal(lfi_errno(), LFI_OK);
+		pthread_join(thread, NULL);
+		if (round % 2) {
+			assert_int_equal(i.a, 0x1111);
+			assert_int_equal(i.b, 0x2222);
+		} else {
+			assert_true(d.a == 3 && d.b == 4);
+		}
+		assert_int_equal(lefts, 1);
+		nothing_wrong();
+		assert_int_equal(w.f.ctx->attention, 0);
+		assert_int_equal(atomic_load(&w.f.ctx->quick), 0);
+		assert_int_equal(lfi_ctx_token(w.f.ctx), serial + 1);
+	}
+	drop(&w.f);
+}
+
+/* ---- gs ---- */
+
+static void
+set_gs(uint64_t base)
+{
+	syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+static uint64_t
+get_gs(void)
+{
+	uint64_t base;
+
+	syscall(SYS_arch_prctl, ARCH_GET_GS, &base);
+	return base;
+}
+
+static uint64_t gs_next;
+
+static void
+change_gs(struct Fixture *f)
+{
+	set_gs(gs_next);
+}
+
+/* What counts is what host code had there last: not what it had when the frame began. */
+static void
+a_frame_gives_back_the_gs_of_its_last_way_in(void **state)
+{
+	struct Ways w = ways();
+
+	for (int way = WAY_SYSCALL; way < WAYS; way++) {
+		uint64_t base = w.f.box->base;
+		/* None, ours as a call in between leaves it, and the host's other one. */
+		const uint64_t next[] = {0, base, HOST_GS + 4096}, after[] = {base, base, HOST_GS + 4096};
+
+		before = change_gs;
+		for (int i = 0; i < 3; i++) {
+			uint64_t gs;
+			int result;
+
+			/* That the base was left there is known. */
+			set_gs(0);
+			LFI_INVOKE(w.f.box, &w.f.ctx, w.add, int, (int, int), 1, 2);
+			assert_int_equal(get_gs(), base);
+			set_gs(HOST_GS);
+			gs_next = next[i];
+			result = go(&w, way);
+			gs = get_gs();
+			set_gs(0);
+			assert_int_equal(result, 42);
+			assert_int_equal(gs, after[i]);
+		}
+	}
+	drop(&w.f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nobody_goes_in_through_a_closed_gate),
+		cmocka_unit_test(nobody_goes_in_who_is_interrupted),
+		cmocka_unit_test(what_follows_a_frame_is_host_code),
+		cmocka_unit_test(results_survive_an_attention_that_comes_late),
+		cmocka_unit_test(a_frame_gives_back_the_gs_of_its_last_way_in),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
