@@ -4,6 +4,7 @@
  */
 #include "core_test.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -894,9 +895,29 @@ drain(void)
 	fcntl(sleep_pipe[0], F_SETFL, 0);
 }
 
+/* The host's gs base: set before each call, and anew in the middle of it. */
+static uint64_t host_gs = 0x123456780000;
+
+static void
+change_gs(void)
+{
+	host_gs += 4096;
+	syscall(SYS_arch_prctl, ARCH_SET_GS, host_gs);
+}
+
+static bool
+gs_is_the_hosts(void)
+{
+	uint64_t base;
+
+	syscall(SYS_arch_prctl, ARCH_GET_GS, &base);
+	return base == host_gs;
+}
+
 static int
 eleven(void)
 {
+	change_gs();
 	return 11;
 }
 
@@ -934,7 +955,9 @@ stepped_child(bool looping)
 		__asm__ volatile("int3" : : "a"(stepped.box->base), "c"(stepped.engine->stubs.code), "d"(&stop), "b"(looping ? loop : 0));
 		if (stop)
 			break;
+		change_gs();
 		result = LFI_INVOKE(stepped.box, &stepped.ctx, first, int, (void *, lfiptr), cb, then);
+		wrong += !gs_is_the_hosts();
 		if (result == 42 && lfi_errno() == LFI_OK)
 			completed++;
 		else if (result == 0 && lfi_errno() == LFI_ERR_INTERRUPTED)
