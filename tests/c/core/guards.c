@@ -15,7 +15,7 @@
 
 /* Sandboxed functions, not verified; they end where the next begins. */
 extern const uint8_t fn_callback[], fn_syscall[], fn_wait_ints[], fn_wait_doubles[], fn_std_trap[], fn_std_return[],
-    fn_end[];
+    fn_ints[], fn_doubles[], fn_dump[], fn_dump_callback[], fn_dump_syscall[], fn_x87_pending[], fn_end[];
 __asm__(".pushsection .text\n"
 	".balign 32\n"
 	/* uint64_t (void *callback, uint64_t x): what the callback returns of x, plus 1 */
@@ -66,12 +66,69 @@ __asm__(".pushsection .text\n"
 	"	std\n"
 	"	ret\n"
 	"	.balign 32\n"
+	/* struct { uint64_t a, b; } (...): 0x1111, 0x2222 */
+	"fn_ints:\n"
+	"	movl $0x1111, %eax\n"
+	"	movl $0x2222, %edx\n"
+	"	ret\n"
+	"	.balign 32\n"
+	/* struct { double a, b; } (...): 3, 4 */
+	"fn_doubles:\n"
+	"	movl $3, %eax\n"
+	"	cvtsi2sd %eax, %xmm0\n"
+	"	movl $4, %eax\n"
+	"	cvtsi2sd %eax, %xmm1\n"
+	"	ret\n"
+	"	.balign 32\n"
+	/* Stores the 15 registers that are not rsp, in the order of struct Dump. */
+	".macro dump_at_rbx\n"
+	"	movq %rax, (%rbx); movq %rcx, 8(%rbx); movq %rdx, 16(%rbx); movq %rsi, 24(%rbx); movq %rdi, 32(%rbx)\n"
+	"	movq %r8, 40(%rbx); movq %r9, 48(%rbx); movq %r10, 56(%rbx); movq %r11, 64(%rbx); movq %r12, 72(%rbx)\n"
+	"	movq %r13, 80(%rbx); movq %rbp, 88(%rbx)\n"
+	"	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+	"	movups %xmm\\i, 96+16*\\i(%rbx)\n"
+	"	.endr\n"
+	".endm\n"
+	/* void (struct Dump *buffer, ...) */
+	"fn_dump:\n"
+	"	movq %rdi, %rbx\n"
+	"	dump_at_rbx\n"
+	"	ret\n"
+	"	.balign 32\n"
+	/* void (struct Dump *buffer, void *callback): after the callback */
+	"fn_dump_callback:\n"
+	"	movq %rdi, %rbx\n"
+	"	leaq 1f(%rip), %rax\n"
+	"	pushq %rax\n"
+	"	jmpq *%rsi\n"
+	"	.balign 32\n"
+	"1:	dump_at_rbx\n"
+	"	ret\n"
+	"	.balign 32\n"
+	/* void (struct Dump *buffer): after a system call */
+	"fn_dump_syscall:\n"
+	"	movq %rdi, %rbx\n"
+	"	leaq 1f(%rip), %r11\n"
+	"	jmpq *-8(%r14)\n"
+	"1:	dump_at_rbx\n"
+	"	ret\n"
+	"	.balign 32\n"
+	/* int (void): 0, with an exception pending and something on the x87 stack */
+	"fn_x87_pending:\n"
+	"	fld1; fldz; fdivrp\n"
+	"	xorl %eax, %eax\n"
+	"	ret\n"
+	"	.balign 32\n"
 	"fn_end:\n"
 	".popsection\n");
 
 #define LOAD_FN(box, from, to) load_bytes(box, from, (size_t) ((to) - (from)))
 #define UNVERIFIED ((struct LFIOptions) {.no_verify = true})
 #define HOST_GS 0x123456789000
+
+struct Dump {
+	uint64_t rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11, r12, r13, rbp, xmm[16][2];
+};
 
 static bool
 direction(void)
@@ -84,12 +141,44 @@ direction(void)
 
 /* ---- What is called instead ---- */
 
+/*
+ * As the functions themselves, but with the secret in each register that a function may change, and flags that say the
+ * opposite of the result.
+ */
+__asm__(".pushsection .text\n"
+	".macro dirty name\n"
+	".globl __wrap_\\name\n"
+	"__wrap_\\name:\n"
+	"	subq $8, %rsp\n"
+	"	call seen_\\name\n"
+	"	addq $8, %rsp\n"
+	"	movabsq $0x5ec2e75ec2e75ec2, %rcx\n"
+	"	.irp r, rdx,rsi,rdi,r8,r9,r10,r11\n"
+	"	movq %rcx, %\\r\n"
+	"	.endr\n"
+	"	.irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+	"	movq %rcx, %xmm\\i; punpcklqdq %xmm\\i, %xmm\\i\n"
+	"	.endr\n"
+	"	cmpl $1, %eax\n"
+	"	ret\n"
+	".endm\n"
+	"	dirty ctx_gate_wait\n"
+	"	dirty ctx_syscall\n"
+	"	dirty ctx_host_call\n"
+	"	dirty frame_pop\n"
+	"	dirty interrupt_left\n"
+	".popsection\n");
+
 int __real_ctx_gate_wait(struct LFIContext *ctx);
-int __wrap_ctx_gate_wait(struct LFIContext *ctx);
+int __real_ctx_syscall(struct LFIContext *ctx);
+int __real_ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx);
 void __real_frame_pop(struct LFIContext *ctx, struct Frame *frame);
-void __wrap_frame_pop(struct LFIContext *ctx, struct Frame *frame);
 void __real_interrupt_left(struct LFIContext *ctx);
-void __wrap_interrupt_left(struct LFIContext *ctx);
+int seen_ctx_gate_wait(struct LFIContext *ctx);
+int seen_ctx_syscall(struct LFIContext *ctx);
+int seen_ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx);
+void seen_frame_pop(struct LFIContext *ctx, struct Frame *frame);
+void seen_interrupt_left(struct LFIContext *ctx);
 
 static bool opening; /* who waits at the gate opens it */
 static int waits, pops, lefts;
@@ -108,7 +197,7 @@ look(struct LFIContext *ctx, uint32_t state)
 }
 
 int
-__wrap_ctx_gate_wait(struct LFIContext *ctx)
+seen_ctx_gate_wait(struct LFIContext *ctx)
 {
 	if (!opening)
 		return __real_ctx_gate_wait(ctx);
@@ -118,17 +207,31 @@ __wrap_ctx_gate_wait(struct LFIContext *ctx)
 	return 0;
 }
 
+int
+seen_ctx_syscall(struct LFIContext *ctx)
+{
+	look(ctx, STATE_HOST);
+	return __real_ctx_syscall(ctx);
+}
+
+int
+seen_ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx)
+{
+	look(ctx, STATE_HOST);
+	return __real_ctx_host_call(fn, call, ctx);
+}
+
 void
-__wrap_frame_pop(struct LFIContext *ctx, struct Frame *frame)
+seen_frame_pop(struct LFIContext *ctx, struct Frame *frame)
 {
 	look(ctx, STATE_HOST);
 	pops++;
 	__real_frame_pop(ctx, frame);
 }
 
-/* The context is left: it is nobody's but for `quick` or the owner. Changes what a function may change. */
+/* The context is left: it is nobody's but for `quick` or the owner. */
 void
-__wrap_interrupt_left(struct LFIContext *ctx)
+seen_interrupt_left(struct LFIContext *ctx)
 {
 	look(ctx, STATE_OUT);
 	if (atomic_load(&ctx->depth) || ctx->frame || lfi_cur_ctx())
@@ -137,8 +240,6 @@ __wrap_interrupt_left(struct LFIContext *ctx)
 		wrong = "others may enter";
 	lefts++;
 	__real_interrupt_left(ctx);
-	__asm__ volatile("movq $-1, %%rax; movq %%rax, %%rdx; movq %%rax, %%xmm0; movq %%rax, %%xmm1" ::
-			     : "rax", "rdx", "xmm0", "xmm1");
 }
 
 static void
@@ -311,6 +412,60 @@ nobody_goes_in_who_is_interrupted(void **state)
 	drop(&w.f);
 }
 
+/* No register holds what the host's functions left there, whoever was called on the way in. */
+static void
+nothing_is_left_in_registers_on_any_way_in(void **state)
+{
+	struct Ways w = ways();
+	lfiptr dump = LOAD_FN(w.f.box, fn_dump, fn_dump_callback);
+	lfiptr dump_callback = LOAD_FN(w.f.box, fn_dump_callback, fn_dump_syscall);
+	lfiptr dump_syscall = LOAD_FN(w.f.box, fn_dump_syscall, fn_x87_pending);
+	struct Dump d;
+
+	now = &w.f;
+	for (int i = 0; i < 2 * WAYS; i++) {
+		enum Way way = i % WAYS;
+
+		/* With nothing in the way, and through the gate. */
+		before = i < WAYS ? nothing : close_gate;
+		opening = i >= WAYS;
+		if (way == WAY_RUN)
+			continue;
+		if (way == WAY_QUICK || way == WAY_CALL)
+			before(now);
+		if (way == WAY_QUICK)
+			LFI_INVOKE(w.f.box, &w.f.ctx, dump, void, (lfiptr, double), w.f.buffer, 0.0);
+		else if (way == WAY_CALL)
+			LFI_INVOKE(w.f.box, &w.f.ctx, dump, void, (lfiptr, int, int, int, int, int, int), w.f.buffer, 0, 0, 0,
+			    0, 0, 0);
+		else if (way == WAY_SYSCALL)
+			LFI_INVOKE(w.f.box, &w.f.ctx, dump_syscall, void, (lfiptr), w.f.buffer);
+		else
+			LFI_INVOKE(w.f.box, &w.f.ctx, dump_callback, void, (lfiptr, void *), w.f.buffer,
+			    way == WAY_TYPED ? w.typed : w.cb);
+		opening = false;
+		assert_int_equal(lfi_errno(), LFI_OK);
+		peek(&w.f, &d, sizeof d);
+		assert_int_equal(d.rdx, 0);
+		assert_int_equal(d.rsi, 0);
+		assert_int_equal(d.r8, 0);
+		assert_int_equal(d.r9, 0);
+		assert_int_equal(d.r10, 0);
+		/* Where it goes on. */
+		assert_true(way == WAY_SYSCALL ? d.rcx == d.r11 : d.rcx == 0);
+		assert_true(d.r11 - w.f.box->base < BOX_SIZE);
+		assert_int_equal(d.r12 | d.r13 | d.rbp, 0);
+		for (int j = 0; j < 16; j++) {
+			/* A plain callback may have a result there. */
+			if (j > 0 || way != WAY_CALLBACK)
+				assert_int_equal(d.xmm[j][0], 0);
+			assert_int_equal(d.xmm[j][1], 0);
+		}
+	}
+	nothing_wrong();
+	drop(&w.f);
+}
+
 /* ---- Ways out ---- */
 
 /* A frame that has ended is host code: a signal that comes then is none of the sandbox's. */
@@ -409,6 +564,120 @@ results_survive_an_attention_that_comes_late(void **state)
 	drop(&w.f);
 }
 
+/* What comes back in registers is the function's, whatever host code ran after it. */
+static void
+results_of_the_slow_way_come_back(void **state)
+{
+	struct Ways w = ways();
+	lfiptr ints = LOAD_FN(w.f.box, fn_ints, fn_doubles), doubles = LOAD_FN(w.f.box, fn_doubles, fn_dump);
+
+	for (int round = 0; round < 2; round++) {
+		struct Ints i;
+		struct Doubles d;
+
+		/* A word on the stack: not quick. */
+		lfi_invoke_info = (struct LFIInvokeInfo) {w.f.box, &w.f.ctx, ints, 8, LFI_INVOKE_COUNTED | 6, 0, 0};
+		i = ((struct Ints(*)(long, long, long, long, long, long, long)) lfi_trampoline_addr)(1, 2, 3, 4, 5, 6, 7);
+		assert_int_equal(lfi_errno(), LFI_OK);
+		assert_int_equal(i.a, 0x1111);
+		assert_int_equal(i.b, 0x2222);
+		lfi_invoke_info = (struct LFIInvokeInfo) {w.f.box, &w.f.ctx, doubles, 8, LFI_INVOKE_COUNTED | 6, 0, 0};
+		d = ((struct Doubles(*)(long, long, long, long, long, long, long)) lfi_trampoline_addr)(1, 2, 3, 4, 5, 6, 7);
+		assert_int_equal(lfi_errno(), LFI_OK);
+		assert_true(d.a == 3 && d.b == 4);
+	}
+	drop(&w.f);
+}
+
+/* Who sets box, context and target only, after a call that counted its registers, passes all of them. */
+static void
+a_count_of_registers_is_for_one_call(void **state)
+{
+	struct Ways w = ways();
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(LFI_INVOKE(w.f.box, &w.f.ctx, w.add, int, (int), 1), 1);
+		lfi_invoke_info.box = w.f.box;
+		lfi_invoke_info.ctx = &w.f.ctx;
+		lfi_invoke_info.target = w.add;
+		assert_int_equal(((int (*)(int, int)) lfi_trampoline_addr)(40, 2), 42);
+	}
+	drop(&w.f);
+}
+
+/* As a compiler of sandboxed code need not say how many vector registers a plain host function gets. */
+static long
+variadic(long n, ...)
+{
+	double sum = 0;
+	va_list list;
+
+	va_start(list, n);
+	for (long i = 0; i < n; i++)
+		sum += va_arg(list, double);
+	va_end(list);
+	return (long) sum;
+}
+
+static void
+a_host_function_may_have_variable_arguments(void **state)
+{
+	struct Ways w = ways();
+	void *cb = lfi_box_register_cb(w.f.box, (void *) variadic);
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(LFI_INVOKE(w.f.box, &w.f.ctx, w.callback, long,
+				     (void *, long, double, double, double, double, double, double, double, double), cb, 8, 1.0,
+				     2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
+		    256);
+	drop(&w.f);
+}
+
+/* ---- x87 ---- */
+
+static void
+an_exception_that_waits_is_not_the_hosts(void **state)
+{
+	struct Ways w = ways();
+	lfiptr pending = LOAD_FN(w.f.box, fn_x87_pending, fn_end);
+
+	for (int i = 0; i < 4; i++) {
+		uint16_t status;
+
+		/* Nothing but the x87 state itself says so: the result is 0. */
+		if (i % 2)
+			LFI_INVOKE(w.f.box, &w.f.ctx, pending, int, (void));
+		else
+			LFI_INVOKE(w.f.box, &w.f.ctx, pending, int, (int, int, int, int, int, int, int), 0, 0, 0, 0, 0, 0, 0);
+		__asm__ volatile("fnstsw %0; fninit" : "=m"(status));
+		assert_int_equal(status, 0);
+	}
+	drop(&w.f);
+}
+
+/* The box has no code that can change it: neither does the way in. */
+static void
+the_control_word_of_the_host_stays_where_no_code_has_x87(void **state)
+{
+	static const uint16_t mine = 0x067f;
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr add = LOAD(f.box, code_add), sum10 = LOAD(f.box, code_sum10);
+
+	for (int i = 0; i < 4; i++) {
+		uint16_t fcw;
+
+		__asm__ volatile("fldcw %0" : : "m"(mine));
+		if (i % 2)
+			LFI_INVOKE(f.box, &f.ctx, add, int, (int, int), 1, 2);
+		else
+			LFI_INVOKE(f.box, &f.ctx, sum10, int, (int, int, int, int, int, int, int, int, int, int), 1, 2, 3, 4, 5,
+			    6, 7, 8, 9, 10);
+		__asm__ volatile("fnstcw %0; fninit" : "=m"(fcw));
+		assert_int_equal(fcw, mine);
+	}
+	drop(&f);
+}
+
 /* ---- gs ---- */
 
 static void
@@ -472,8 +741,14 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nobody_goes_in_through_a_closed_gate),
 		cmocka_unit_test(nobody_goes_in_who_is_interrupted),
+		cmocka_unit_test(nothing_is_left_in_registers_on_any_way_in),
 		cmocka_unit_test(what_follows_a_frame_is_host_code),
 		cmocka_unit_test(results_survive_an_attention_that_comes_late),
+		cmocka_unit_test(results_of_the_slow_way_come_back),
+		cmocka_unit_test(a_count_of_registers_is_for_one_call),
+		cmocka_unit_test(a_host_function_may_have_variable_arguments),
+		cmocka_unit_test(an_exception_that_waits_is_not_the_hosts),
+		cmocka_unit_test(the_control_word_of_the_host_stays_where_no_code_has_x87),
 		cmocka_unit_test(a_frame_gives_back_the_gs_of_its_last_way_in),
 	};
 
