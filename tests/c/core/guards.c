@@ -8,8 +8,13 @@
 
 #include <asm/prctl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
 
 #include "box.h"
 
@@ -179,6 +184,17 @@ int seen_ctx_syscall(struct LFIContext *ctx);
 int seen_ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx);
 void seen_frame_pop(struct LFIContext *ctx, struct Frame *frame);
 void seen_interrupt_left(struct LFIContext *ctx);
+
+bool __real_os_barrier(void);
+bool __wrap_os_barrier(void);
+
+static bool no_barrier; /* membarrier(2) fails */
+
+bool
+__wrap_os_barrier(void)
+{
+	return !no_barrier && __real_os_barrier();
+}
 
 static bool opening; /* who waits at the gate opens it */
 static int waits, pops, lefts;
@@ -678,6 +694,107 @@ the_control_word_of_the_host_stays_where_no_code_has_x87(void **state)
 	drop(&f);
 }
 
+/* ---- Who may go in ---- */
+
+extern const char arch_fast_entered[];
+
+/* A call that another thread's claim meets on its quick way. 0 when it has been refused without a trace. */
+static int
+claimed_child(void)
+{
+	struct Ways w = ways();
+	int result;
+
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		return 100;
+	__asm__ volatile("int3" : : "a"(&w.f.ctx->biased), "c"(&w.f.ctx->owner));
+	result = LFI_INVOKE(w.f.box, &w.f.ctx, w.add, int, (int, int), 40, 2);
+	if (result != 0 || lfi_errno() != LFI_ERR_BUSY)
+		return 1;
+	return atomic_load(&w.f.ctx->depth) || atomic_load(&w.f.ctx->quick) ? 2 : 0;
+}
+
+/* I1 of ctx.c: the store, then the look. What rebias does comes in between. */
+static void
+who_is_no_longer_the_first_thread_sees_it_on_the_quick_way(void **state)
+{
+	struct user_regs_struct start, regs;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(claimed_child());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 100) {
+		print_message("skipped: ptrace(2) is forbidden here\n");
+		return;
+	}
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &start), 0);
+	do {
+		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0 || waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
+			break;
+		assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &regs), 0);
+	} while (regs.rip != (uint64_t) arch_fast_entered);
+	assert_true(WIFSTOPPED(status));
+	ptrace(PTRACE_POKEDATA, pid, (void *) start.rax, (void *) 0);
+	ptrace(PTRACE_POKEDATA, pid, (void *) start.rcx, (void *) 16);
+	assert_int_equal(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFEXITED(status))
+		kill(pid, SIGKILL);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* ---- Host functions that are taken back ---- */
+
+static void *taken_back;
+
+static void
+takes_itself_back(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)
+{
+	struct HostFn *self = lfi_ctx_box(ctx)->host_fns;
+
+	if (lfi_box_unregister_fn(lfi_ctx_box(ctx), taken_back) < 0)
+		wrong = "it cannot be taken back";
+	/* Its signature is read after it has returned. */
+	if (lfi_ctx_box(ctx)->host_fns != self)
+		wrong = "it was freed while it ran";
+	ret->u = args[0].u;
+}
+
+static void
+a_host_function_stays_until_nobody_can_be_in_it(void **state)
+{
+	struct Ways w = ways();
+	void *other;
+
+	assert_int_equal(lfi_box_unregister_fn(w.f.box, w.typed), 0);
+	assert_null(w.f.box->host_fns);
+	taken_back = lfi_box_register_fn(w.f.box, "l(l)", takes_itself_back, NULL);
+	assert_int_equal(LFI_INVOKE(w.f.box, &w.f.ctx, w.callback, long, (void *, long), taken_back, 41), 42);
+	nothing_wrong();
+	assert_non_null(w.f.box->host_fns);
+	/* Whether another thread has just found it in its entry is not known without a barrier. */
+	other = lfi_box_register_fn(w.f.box, "l(l)", typed, NULL);
+	no_barrier = true;
+	assert_int_equal(lfi_box_unregister_fn(w.f.box, other), 0);
+	no_barrier = false;
+	assert_non_null(w.f.box->host_fns);
+	/* The next time all go. */
+	other = lfi_box_register_fn(w.f.box, "l(l)", typed, NULL);
+	assert_int_equal(lfi_box_unregister_fn(w.f.box, other), 0);
+	assert_null(w.f.box->host_fns);
+	/* Those that are registered stay. */
+	other = lfi_box_register_fn(w.f.box, "l(l)", typed, NULL);
+	w.typed = lfi_box_register_fn(w.f.box, "l(l)", typed, NULL);
+	assert_int_equal(lfi_box_unregister_fn(w.f.box, other), 0);
+	before = nothing;
+	assert_int_equal(go(&w, WAY_TYPED), 42);
+	drop(&w.f);
+}
+
 /* ---- gs ---- */
 
 static void
@@ -749,6 +866,8 @@ main(void)
 		cmocka_unit_test(a_host_function_may_have_variable_arguments),
 		cmocka_unit_test(an_exception_that_waits_is_not_the_hosts),
 		cmocka_unit_test(the_control_word_of_the_host_stays_where_no_code_has_x87),
+		cmocka_unit_test(who_is_no_longer_the_first_thread_sees_it_on_the_quick_way),
+		cmocka_unit_test(a_host_function_stays_until_nobody_can_be_in_it),
 		cmocka_unit_test(a_frame_gives_back_the_gs_of_its_last_way_in),
 	};
 
