@@ -515,6 +515,7 @@ what_follows_a_frame_is_host_code(void **state)
 struct Teller {
 	struct LFIContext *ctx;
 	_Atomic uint32_t *flags;
+	bool exits;
 };
 
 /* As if an interrupt of the entry before had come late. */
@@ -525,7 +526,10 @@ tell_late(void *arg)
 
 	while (!atomic_load(&t->flags[0]))
 		sched_yield();
-	atomic_store(&t->ctx->attention, 1);
+	if (t->exits)
+		lfi_ctx_exit(t->ctx, 3);
+	else
+		atomic_store(&t->ctx->attention, 1);
 	atomic_store(&t->flags[1], 1);
 	return NULL;
 }
@@ -544,7 +548,7 @@ results_survive_an_attention_that_comes_late(void **state)
 	struct Ways w = ways();
 	lfiptr ints = LOAD_FN(w.f.box, fn_wait_ints, fn_wait_doubles);
 	lfiptr doubles = LOAD_FN(w.f.box, fn_wait_doubles, fn_std_trap);
-	struct Teller t = {w.f.ctx, lfi_box_ptr(w.f.box, w.f.buffer, 8)};
+	struct Teller t = {w.f.ctx, lfi_box_ptr(w.f.box, w.f.buffer, 8), false};
 	struct Ints i = {0, 0};
 	struct Doubles d = {0, 0};
 	pthread_t thread;
@@ -576,6 +580,28 @@ results_survive_an_attention_that_comes_late(void **state)
 		assert_int_equal(w.f.ctx->attention, 0);
 		assert_int_equal(atomic_load(&w.f.ctx->quick), 0);
 		assert_int_equal(lfi_ctx_token(w.f.ctx), serial + 1);
+	}
+	drop(&w.f);
+}
+
+/* As by a signal handler on top of sandboxed code: the call has returned before anybody looked. */
+static void
+an_exit_that_comes_late_is_not_for_the_next_call(void **state)
+{
+	struct Ways w = ways();
+	lfiptr ints = LOAD_FN(w.f.box, fn_wait_ints, fn_wait_doubles);
+	struct Teller t = {w.f.ctx, lfi_box_ptr(w.f.box, w.f.buffer, 8), true};
+	pthread_t thread;
+
+	before = nothing;
+	for (int i = 0; i < 2; i++) {
+		atomic_store(&t.flags[0], 0);
+		atomic_store(&t.flags[1], 0);
+		assert_int_equal(pthread_create(&thread, NULL, tell_late, &t), 0);
+		assert_int_equal(LFI_INVOKE(w.f.box, &w.f.ctx, ints, int, (lfiptr), w.f.buffer), 0x1111);
+		pthread_join(thread, NULL);
+		assert_int_equal(go(&w, i ? WAY_TYPED : WAY_CALLBACK), 42);
+		assert_int_equal(lfi_errno(), LFI_OK);
 	}
 	drop(&w.f);
 }
@@ -679,12 +705,15 @@ the_control_word_of_the_host_stays_where_no_code_has_x87(void **state)
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
 	lfiptr add = LOAD(f.box, code_add), sum10 = LOAD(f.box, code_sum10);
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 6; i++) {
 		uint16_t fcw;
 
 		__asm__ volatile("fldcw %0" : : "m"(mine));
-		if (i % 2)
+		if (i % 3 == 0)
 			LFI_INVOKE(f.box, &f.ctx, add, int, (int, int), 1, 2);
+		else if (i % 3 == 1)
+			/* A result that only x87 code can make. */
+			LFI_INVOKE(f.box, &f.ctx, add, long double, (int, int), 1, 2);
 		else
 			LFI_INVOKE(f.box, &f.ctx, sum10, int, (int, int, int, int, int, int, int, int, int, int), 1, 2, 3, 4, 5,
 			    6, 7, 8, 9, 10);
@@ -861,6 +890,7 @@ main(void)
 		cmocka_unit_test(nothing_is_left_in_registers_on_any_way_in),
 		cmocka_unit_test(what_follows_a_frame_is_host_code),
 		cmocka_unit_test(results_survive_an_attention_that_comes_late),
+		cmocka_unit_test(an_exit_that_comes_late_is_not_for_the_next_call),
 		cmocka_unit_test(results_of_the_slow_way_come_back),
 		cmocka_unit_test(a_count_of_registers_is_for_one_call),
 		cmocka_unit_test(a_host_function_may_have_variable_arguments),
