@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-# What `cmake --install` puts where: headers in include/lfi, libraries, lfi.pc, the CMake package, tools, and
+# What `cmake --install` puts where: headers in include/lfi, libraries, lfi.pc, lfi-verify.pc, the CMake package, tools, and
 # the sysroot in share/lfi/sysroot, where lfi-cc looks for it.
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/lfi DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-install(TARGETS lfi lfi-core lfi-linux lfi_static EXPORT lfi-targets
+install(TARGETS lfi lfi-core lfi-linux lfi_static lfi_verifier EXPORT lfi-targets
 	LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
 	ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT lfi-targets NAMESPACE lfi:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lfi)
@@ -13,7 +13,8 @@ install(EXPORT lfi-targets NAMESPACE lfi:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/c
 file(RELATIVE_PATH LFI_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 string(REGEX REPLACE "/$" "" LFI_PC_TO_PREFIX "${LFI_PC_TO_PREFIX}")
 configure_file(cmake/lfi.pc.in lfi.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/lfi.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+configure_file(cmake/lfi-verify.pc.in lfi-verify.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/lfi.pc ${CMAKE_BINARY_DIR}/lfi-verify.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 configure_package_config_file(cmake/lfi-config.cmake.in lfi-config.cmake
 	INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lfi)

@@ -17,6 +17,8 @@ libdir=$(pkg-config --variable=libdir lfi)
 cd "$prefix"
 cc "$source/tests/install/client.c" -o client-pc $(pkg-config --cflags --libs lfi)
 LD_LIBRARY_PATH=$libdir ./client-pc
+cc "$source/examples/verifier/check.c" -o verifier-pc $(pkg-config --cflags --libs lfi-verify)
+./verifier-pc | grep -q 'good: accepted'
 echo "built with pkg-config: ok"
 
 c++ -x c++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only -include lfi/lfi.h /dev/null -I"$prefix/include"
@@ -31,11 +33,14 @@ add_executable(client $source/tests/install/client.c)
 target_link_libraries(client lfi::lfi)
 add_executable(client-static $source/tests/install/client.c)
 target_link_libraries(client-static lfi::static)
+add_executable(verifier $source/examples/verifier/check.c)
+target_link_libraries(verifier lfi::verify)
 EOF
 cmake -S cmake-client -B cmake-build -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build cmake-build >/dev/null
 ./cmake-build/client
 ./cmake-build/client-static
+./cmake-build/verifier | grep -q 'good: accepted'
 echo "built with the CMake package: ok"
 
 for tool in lfi-run lfi-verify lfi-rewrite lfi-cc; do
