@@ -444,6 +444,7 @@ main(int argc, char **argv)
 	int program = take_options(&options, argc, argv), status;
 
 	options.linux_.dir_maps = options.dirs.items;
+	options.engine.verify_cache = LFI_CACHE_NONE; /* one program, once */
 	engine = lfi_new(options.engine, 1);
 	if (!engine)
 		fail_engine();

@@ -117,7 +117,13 @@ struct LFIOptions {
 	/** Set the thread's gs base back after each call, also where it was 0 before. Else the sandbox's base stays
 	    there, which saves 24 ns a call, and a gs base of the host's own comes back in any case. */
 	size_t restore_gs; /* not 0: yes; no padding after it */
+	/** Bytes of verified code that the engine keeps a copy of, so that the same code at the same place of another
+	   box is compared instead of verified; 0 means 32 MiB, LFI_CACHE_NONE none. See docs/verifier.md. */
+	size_t verify_cache;
 };
+
+/** For LFIOptions.verify_cache: verify all code anew. */
+#define LFI_CACHE_NONE SIZE_MAX
 
 /** As lfi_new, for callers of another version: `size` is sizeof the caller's struct. */
 LFI_API struct LFIEngine *lfi_new_sized(const struct LFIOptions *opts, size_t size, size_t nsandboxes);
@@ -135,6 +141,26 @@ lfi_new(struct LFIOptions opts, size_t nsandboxes)
 
 /** Give everything back. All boxes must have been freed: else nothing is freed and lfi_errno() is LFI_ERR_BUSY. */
 LFI_API void lfi_free(struct LFIEngine *engine);
+
+/** What the engine's cache of verified code did. New members come at the end. */
+struct LFICacheStats {
+	uint64_t hits;    /**< regions that became executable without being verified again */
+	uint64_t misses;  /**< those that were verified, or refused */
+	uint64_t evicted; /**< regions that were forgotten for others */
+	uint64_t regions; /**< remembered now */
+	uint64_t bytes;   /**< of their code */
+};
+
+LFI_API int lfi_cache_stats_sized(struct LFIEngine *engine, struct LFICacheStats *out, size_t size);
+
+/** From any thread. Zeros without a cache, and when `engine` is NULL (LFI_ERR_INVALID). */
+static inline struct LFICacheStats
+lfi_cache_stats(struct LFIEngine *engine)
+{
+	struct LFICacheStats stats = {0, 0, 0, 0, 0};
+	lfi_cache_stats_sized(engine, &stats, sizeof stats);
+	return stats;
+}
 
 /** Serves a runtime call. Runs on the host's stack; registers are in lfi_ctx_regs(ctx). */
 typedef void (*LFISysHandler)(struct LFIContext *ctx);

@@ -6,7 +6,8 @@
  *   I2  No page is writable and executable.                                                  check_prot
  *   I3  Executable pages are private and anonymous, were read-only in host memory, where no
  *       sandbox and no file reaches them, from their last write on, and were verified there
- *       for the place where they then went.                                                  stage
+ *       for the place where they then went, or found equal there to bytes that were accepted
+ *       for the same offset of a box of the same engine (cache.c).                           stage
  *       Or they are pages of a sealed image, which nobody can write, and were found equal to
  *       such a region at the same offset of a box of the same engine.                        image.c
  *   I4  A region is never cut, and goes only while no context executes in the box or has a
@@ -336,14 +337,11 @@ complain(const struct LFIViolation *violation, void *user)
 	return false;
 }
 
-/* `code`, which nobody can write, is fit for `addr`. If not, `*refused_at` is where. */
-static int
-verify(
-    struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LFIVerifyReport *report, size_t *refused_at)
+static struct LFIVerifyOptions
+verify_options(const struct LFIOptions *opts)
 {
-	const struct LFIOptions *opts = &box->engine->opts;
-	const struct LFIVerifyOptions how = {
-	    .struct_size = sizeof how,
+	return (struct LFIVerifyOptions){
+	    .struct_size = sizeof(struct LFIVerifyOptions),
 	    .policy = opts->jumps_only    ? LFI_POLICY_JUMPS
 		      : opts->stores_only ? LFI_POLICY_STORES
 					  : LFI_POLICY_FULL,
@@ -351,6 +349,14 @@ verify(
 	    .single_thread = opts->single_thread,
 	    .no_rdtsc = opts->no_rdtsc,
 	};
+}
+
+/* `code`, which nobody can write, is fit for `addr`. If not, `*refused_at` is where. */
+static int
+verify(
+    struct LFIBox *box, lfiptr addr, const void *code, size_t size, struct LFIVerifyReport *report, size_t *refused_at)
+{
+	const struct LFIVerifyOptions how = verify_options(&box->engine->opts);
 	struct Complaint complaint = {box, addr, size};
 	size_t scratch_size = lfi_verify_scratch_size(size);
 	void *scratch = malloc(scratch_size);
@@ -380,18 +386,52 @@ fill_tail(uint8_t *code, size_t offset, size_t size)
 	return os_protect((uint64_t) code, size, LFI_PROT_READ) == 0;
 }
 
-/* As verify, but the zeros that follow a program in its last page are no code: they become traps first. */
+/*
+ * As verify, but the zeros that follow a program in its last page are no code: they become traps first, from
+ * *traps_from on.
+ */
 static int
-verify_filled(struct LFIBox *box, lfiptr addr, void *code, size_t size, struct LFIVerifyReport *report)
+verify_filled(
+    struct LFIBox *box, lfiptr addr, void *code, size_t size, struct LFIVerifyReport *report, size_t *traps_from)
 {
 	size_t refused_at = size;
 
+	*traps_from = size;
 	if (verify(box, addr, code, size, report, &refused_at) == 0)
 		return 0;
 	if (!fill_tail(code, refused_at, size))
 		return -1;
+	*traps_from = refused_at;
 	*report = (struct LFIVerifyReport){.struct_size = sizeof *report};
 	return verify(box, addr, code, size, report, &refused_at);
+}
+
+/* As verify_filled, unless the engine has seen the same before. */
+static int
+verify_once(struct LFIBox *box, lfiptr addr, void *code, size_t size, struct LFIVerifyReport *report)
+{
+	struct CodeCache *cache = &box->engine->cache;
+	const struct CodeKey key = {
+	    .how = verify_options(&box->engine->opts),
+	    .offset = addr - box->base,
+	    .code = code,
+	    .size = size,
+	};
+	struct CodeFacts facts;
+
+	if (cache_find(cache, &key, &facts)) {
+		if (facts.traps_from < size && !fill_tail(code, facts.traps_from, size))
+			return error_set(LFI_ERR_OS, "cannot protect %zu bytes of code", size);
+		report->code = facts.code;
+		report->cpu = facts.cpu;
+		return 0;
+	}
+	if (verify_filled(box, addr, code, size, report, &facts.traps_from) < 0)
+		return -1;
+	facts.code = report->code;
+	facts.cpu = report->cpu;
+	cache_add(cache, &key, &facts);
+	return 0;
 }
 
 static int
@@ -450,8 +490,8 @@ stage(struct LFIBox *box, lfiptr addr, const void *from, size_t size, void **out
 	err = os_protect((uint64_t) *out, size, LFI_PROT_READ);
 	if (err)
 		goto protect;
-	if (!box->engine->opts.no_verify && (verify_filled(box, addr, *out, size, &report) < 0 ||
-						check_cpu(&report) < 0 || widen(box, report.code) < 0))
+	if (!box->engine->opts.no_verify &&
+	    (verify_once(box, addr, *out, size, &report) < 0 || check_cpu(&report) < 0 || widen(box, report.code) < 0))
 		goto release;
 	box->cpu |= report.cpu;
 	err = os_protect((uint64_t) *out, size, LFI_PROT_READ | LFI_PROT_EXEC);

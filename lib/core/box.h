@@ -12,6 +12,7 @@
 
 #include "arch.h"
 #include "boxmap.h"
+#include "cache.h"
 #include "checked.h"
 #include "core.h"
 #include "fork.h"
@@ -49,10 +50,11 @@ struct LFIEngine {
 	pthread_mutex_t lock; /* boxes, nboxes, map */
 	struct BoxMap map;
 	struct ArchStubs stubs;
-	struct LFIBox *boxes;  /* those that are neither being made nor being freed */
-	struct Slabs slabs;    /* has a lock of its own, taken last */
-	size_t nboxes;         /* all */
-	uint32_t assumed_code; /* what unverified code is taken to do */
+	struct LFIBox *boxes;   /* those that are neither being made nor being freed */
+	struct Slabs slabs;     /* has a lock of its own, taken last */
+	struct CodeCache cache; /* so has this */
+	size_t nboxes;          /* all */
+	uint32_t assumed_code;  /* what unverified code is taken to do */
 	_Atomic(LFISysHandler) handler;
 	_Atomic(LFICloneFn) clone_cb;
 	_Atomic(LFIReleaseFn) release_cb;

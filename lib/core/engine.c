@@ -11,6 +11,9 @@
 #include "options.h"
 #include "os/os.h"
 
+/* Bytes of verified code that an engine remembers when nothing else is said. */
+#define CACHE_DEFAULT ((size_t) 32 << 20)
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool have_barrier;
 static int fork_error;
@@ -48,6 +51,9 @@ take_options(struct LFIOptions *opts, const struct LFIOptions *given, size_t siz
 	opts->boxsize = BOX_SIZE;
 	opts->pagesize = pagesize;
 	opts->bundle = opts->bundle ? opts->bundle : 32;
+	opts->verify_cache = opts->verify_cache == LFI_CACHE_NONE ? 0
+			     : opts->verify_cache                 ? opts->verify_cache
+								  : CACHE_DEFAULT;
 	opts->verbose = opts->verbose || log_env_verbose();
 	return 0;
 }
@@ -106,6 +112,7 @@ lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 	if (os_signals_take() < 0)
 		goto free_stubs;
 	slabs_init(&engine->slabs, opts.pagesize);
+	cache_init(&engine->cache, opts.verify_cache);
 	if (handle_add(engine, HANDLE_ENGINE) < 0)
 		goto destroy_slabs;
 	enlist(engine);
@@ -115,6 +122,7 @@ lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 	return engine;
 
 destroy_slabs:
+	cache_free(&engine->cache);
 	slabs_destroy(&engine->slabs);
 	os_signals_give();
 free_stubs:
@@ -146,6 +154,7 @@ lfi_free(struct LFIEngine *engine)
 	delist(engine);
 	os_signals_give();
 	slabs_destroy(&engine->slabs);
+	cache_free(&engine->cache);
 	arch_stubs_free(&engine->stubs);
 	boxmap_destroy(&engine->map);
 	pthread_mutex_destroy(&engine->lock);
@@ -167,6 +176,7 @@ boxes_fork(struct LFIEngine *engine, enum ForkStep step)
 		nboxes++;
 	}
 	fork_lock(&engine->slabs.lock, step);
+	fork_lock(&engine->cache.lock, step);
 	/* A box that another thread was making or freeing is nobody's now. Its place is lost to the child. */
 	if (step == FORK_CHILD)
 		engine->nboxes = nboxes;

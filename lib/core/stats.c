@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a box has used. Nothing here is on a fast path: counters are kept by the threads that count, each in its
- * context, and added up when somebody asks. Trusted.
+ * What a box has used, and what an engine's cache of verified code did. Nothing here is on a fast path: counters are
+ * kept by the threads that count, each in its context, and added up when somebody asks. Trusted.
  */
 #include "box.h"
 #include "error.h"
@@ -53,5 +53,24 @@ lfi_box_stats_sized(struct LFIBox *box, struct LFIBoxStats *out, size_t size)
 	stats.runtime_calls = counts.runtime_calls;
 	stats.faults = atomic_load(&box->faults);
 	stats.cpu_ns = box_cpu_used(box);
+	return options_give(out, size, &stats, sizeof stats);
+}
+
+int
+lfi_cache_stats_sized(struct LFIEngine *engine, struct LFICacheStats *out, size_t size)
+{
+	struct LFICacheStats stats;
+
+	if (!engine)
+		return error_null("engine");
+	pthread_mutex_lock(&engine->cache.lock);
+	stats = (struct LFICacheStats){
+	    .hits = engine->cache.hits,
+	    .misses = engine->cache.misses,
+	    .evicted = engine->cache.evicted,
+	    .regions = engine->cache.regions,
+	    .bytes = engine->cache.bytes,
+	};
+	pthread_mutex_unlock(&engine->cache.lock);
 	return options_give(out, size, &stats, sizeof stats);
 }
