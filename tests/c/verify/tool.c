@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lfi-verify as people run it: exit status and words, for good files, bad code, and files that lie. */
 #include <elf.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -447,6 +448,63 @@ relocations_of_an_object_are_followed_where_they_can_be(void **state)
 	expect_shell(0, "accepted", "start.o");
 }
 
+/* The file in the folder, to be changed and written back. */
+static Elf64_Ehdr *
+read_object(const char *name, size_t *size)
+{
+	static _Alignas(8) uint8_t bytes[1 << 16];
+	char path[128];
+	FILE *in;
+
+	snprintf(path, sizeof path, "%s/%s", work, name);
+	in = fopen(path, "rb");
+	assert_non_null(in);
+	*size = fread(bytes, 1, sizeof bytes, in);
+	fclose(in);
+	return (void *) bytes;
+}
+
+static void
+an_object_that_lies_is_not_readable(void **state)
+{
+	Elf64_Ehdr *object;
+	Elf64_Shdr *table;
+	unsigned rela = 0, data = 0;
+	size_t size;
+
+	assemble("nobits.o", "\t.section .code,\"ax\",@nobits\n\t.p2align 5\n\t.skip 32\n");
+	expect_shell(2, "section 4 is not in the file", "nobits.o");
+
+	assemble("lie.o", BUNDLES "f: call g\n\t.data\n\t.quad f\n");
+	expect_shell(0, "accepted", "lie.o");
+	object = read_object("lie.o", &size);
+	table = (void *) ((uint8_t *) object + object->e_shoff);
+	for (unsigned i = 1; i < object->e_shnum; i++) {
+		if (table[i].sh_type == SHT_RELA && table[table[i].sh_info].sh_flags & SHF_EXECINSTR)
+			rela = i;
+		else if (table[i].sh_type == SHT_RELA)
+			data = i;
+	}
+	assert_true(rela && data);
+	table[data].sh_info = table[rela].sh_info;
+	write_file("lie.o", object, size);
+	expect_shell(2, "has two tables of relocations", "lie.o");
+	table[data].sh_info = 0xffff;
+	write_file("lie.o", object, size);
+	expect_shell(0, "accepted", "lie.o");
+	((Elf64_Rela *) (void *) ((uint8_t *) object + table[rela].sh_offset))->r_offset = table[1].sh_size - 3;
+	write_file("lie.o", object, size);
+	expect_shell(2, "a relocation is outside its section", "lie.o");
+	table[rela].sh_offset = size - 8;
+	write_file("lie.o", object, size);
+	expect_shell(2, "relocations of section 1 are not in the file", "lie.o");
+	/* As many sections as wrap around when they are counted in bytes. */
+	object->e_shnum = 0;
+	table[0].sh_size = (uint64_t) 1 << 58;
+	write_file("lie.o", object, size);
+	expect_shell(2, "the section headers are not in the file", "lie.o");
+}
+
 static void
 each_member_of_an_archive_is_verified(void **state)
 {
@@ -457,7 +515,7 @@ each_member_of_an_archive_is_verified(void **state)
 	assemble("a-name-that-is-longer-than-sixteen.o", BUNDLES "long: nop\n");
 	shell(&status, "cd %s && rm -f *.a && ar rcs good.a good.o a-name-that-is-longer-than-sixteen.o && "
 		       "ar rcs bad.a good.o bad.o && ar rcs empty.a && ar rcT thin.a good.o && "
-		       "echo text >text.txt && ar rc text.a good.o text.txt 2>&1",
+		       "echo text >text.txt && ar rc text.a good.o text.txt && ar rc odd.a text.txt good.o 2>&1",
 	    work);
 	assert_int_equal(status, 0);
 	expect_shell(0, "good.a(good.o): accepted", "good.a");
@@ -467,6 +525,7 @@ each_member_of_an_archive_is_verified(void **state)
 	expect_shell(0, "empty.a: accepted", "empty.a");
 	expect_shell(2, "thin archive", "thin.a");
 	expect_shell(2, "text.a(text.txt): not an ELF file", "text.a");
+	expect_shell(2, "odd.a(good.o): accepted", "odd.a");
 	/* BSD's way of names; the size counts the name. */
 	shell(&status, "cd %s && (printf '!<arch>\\n'; printf '#1/8            0           0     0     644     %%-10s`\\n' "
 		       "$(($(wc -c <bad.o) + 8)); printf 'name.o\\0\\0'; cat bad.o) >bsd.a",
@@ -765,6 +824,51 @@ the_standard_input_is_a_file(void **state)
 	expect_shell(2, "(standard input): not an ELF file", "- </dev/zero");
 }
 
+/* Reads from a terminal until it has said `words`, or to its end. Whether it has. */
+static bool
+terminal_says(int terminal, const char *words, char *text, size_t size)
+{
+	size_t length = strlen(text);
+	ssize_t got;
+
+	while (!strstr(text, words) && (got = read(terminal, text + length, size - 1 - length)) > 0) {
+		length += (size_t) got;
+		text[length] = 0;
+	}
+	return strstr(text, words) != NULL;
+}
+
+static void
+who_waits_at_a_terminal_sees_how_far_it_is(void **state)
+{
+	struct image image;
+	char text[8192] = "";
+	int ends[2], terminal, status;
+	pid_t child;
+
+	image_new(&image);
+	assert_int_equal(pipe(ends), 0);
+	child = forkpty(&terminal, NULL, NULL, NULL);
+	assert_true(child >= 0);
+	if (child == 0) {
+		dup2(ends[0], 0);
+		close(ends[0]);
+		close(ends[1]);
+		alarm(100);
+		execl(tool(), "lfi-verify", "-", (char *) NULL);
+		_exit(3);
+	}
+	close(ends[0]);
+	/* It has nothing to do until it has said so. */
+	assert_true(terminal_says(terminal, "lfi-verify: 0 of 1 files, 0.0 MB of code", text, sizeof text));
+	assert_int_equal(write(ends[1], image.bytes, image.size), image.size);
+	close(ends[1]);
+	assert_true(terminal_says(terminal, "(standard input): accepted", text, sizeof text));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(terminal);
+}
+
 static void
 names_do_not_reach_the_terminal_as_commands(void **state)
 {
@@ -863,6 +967,7 @@ main(void)
 	    cmocka_unit_test(usage_errors_exit_with_2_and_help_with_0),
 	    cmocka_unit_test(an_object_is_verified_section_by_section),
 	    cmocka_unit_test(relocations_of_an_object_are_followed_where_they_can_be),
+	    cmocka_unit_test(an_object_that_lies_is_not_readable),
 	    cmocka_unit_test(each_member_of_an_archive_is_verified),
 	    cmocka_unit_test(an_archive_that_lies_is_not_readable),
 	    cmocka_unit_test(json_has_all_that_the_lines_have),
@@ -871,6 +976,7 @@ main(void)
 	    cmocka_unit_test(statistics_count_the_instructions_that_the_verifier_counts),
 	    cmocka_unit_test(many_files_come_out_in_their_order),
 	    cmocka_unit_test(the_standard_input_is_a_file),
+	    cmocka_unit_test(who_waits_at_a_terminal_sees_how_far_it_is),
 	    cmocka_unit_test(names_do_not_reach_the_terminal_as_commands),
 	    cmocka_unit_test(garbage_gets_an_exit_status),
 	};
