@@ -61,8 +61,8 @@ lfi_cache_stats_sized(struct LFIEngine *engine, struct LFICacheStats *out, size_
 {
 	struct LFICacheStats stats;
 
-	if (!engine)
-		return error_null("engine");
+	if (handle_check(engine, HANDLE_ENGINE) < 0)
+		return -1;
 	pthread_mutex_lock(&engine->cache.lock);
 	stats = (struct LFICacheStats){
 	    .hits = engine->cache.hits,

@@ -31,6 +31,7 @@ host_fn(struct LFIContext *ctx, void *user, const union LFIValue *args, union LF
 static struct LFIBoxInfo info;
 static struct LFILimits limits;
 static struct LFIBoxStats stats;
+static struct LFICacheStats cached;
 static struct LFIFault fault_out;
 static struct LFIContext *none; /* given to calls that fail earlier */
 static char bytes[64];
@@ -199,6 +200,7 @@ bad_signals_are_the_hosts_own(void)
 	X(lfi_box_stats_sized, BOX, 0, lfi_box_stats_sized(h, &stats, sizeof stats) == -1)                             \
 	X(lfi_box_unregister_cb, BOX, 0, VOID(lfi_box_unregister_cb(h, bytes)))                                        \
 	X(lfi_box_unregister_fn, BOX, 0, lfi_box_unregister_fn(h, bytes) == -1)                                        \
+	X(lfi_cache_stats_sized, ENGINE, 0, lfi_cache_stats_sized(h, &cached, sizeof cached) == -1)                    \
 	X(lfi_call, CONTEXT, LOOKS, lfi_call(h, f.buffer, "v()", NULL, NULL) == -1)                                    \
 	X(lfi_cpu_feature_name, NONE, 0, unknown(lfi_cpu_feature_name))                                                \
 	X(lfi_ctx_box, CONTEXT, 0, !lfi_ctx_box(h))                                                                    \
@@ -429,6 +431,12 @@ stats_out(void *out, size_t size)
 }
 
 static bool
+cache_out(void *out, size_t size)
+{
+	return lfi_cache_stats_sized(f.engine, out, size) == 0;
+}
+
+static bool
 ctx_fault_out(void *out, size_t size)
 {
 	return lfi_ctx_fault_sized(f.ctx, out, size) == 0;
@@ -441,6 +449,7 @@ static const struct Sized sized[] = {
     {"struct", sizeof(struct LFIBoxInfo), info_out, false},
     {"struct", sizeof(struct LFILimits), limits_out, false},
     {"struct", sizeof(struct LFIBoxStats), stats_out, false},
+    {"struct", sizeof(struct LFICacheStats), cache_out, false},
     {"struct", sizeof(struct LFIFault), ctx_fault_out, false},
 };
 
