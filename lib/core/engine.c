@@ -111,6 +111,7 @@ lfi_new_sized(const struct LFIOptions *given, size_t size, size_t nsandboxes)
 		goto destroy_map;
 	if (os_signals_take() < 0)
 		goto free_stubs;
+	os_stack_size(0); /* the first call */
 	slabs_init(&engine->slabs, opts.pagesize);
 	cache_init(&engine->cache, opts.verify_cache);
 	if (handle_add(engine, HANDLE_ENGINE) < 0)

@@ -18,6 +18,7 @@
 #include "core.h"
 #include "error.h"
 #include "guest.h"
+#include "os/os.h"
 #include "sys.h"
 
 enum { HOST_STACK = 512 * 1024, TIDS = 1 << 29 };
@@ -224,7 +225,7 @@ start_host_thread(struct LFILinuxThread *thread)
 	int error;
 
 	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, HOST_STACK);
+	pthread_attr_setstacksize(&attr, os_stack_size(HOST_STACK));
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	error = pthread_create(&thread->host, &attr, thread_main, thread);

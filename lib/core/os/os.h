@@ -82,6 +82,13 @@ bool os_barrier(void);
 /* The calling thread's stack, [low, high). False when the C library does not know. */
 bool os_stack(uint64_t *low, uint64_t *high);
 
+/*
+ * For pthread_attr_setstacksize, so that `bytes` are left for functions: C libraries put the thread-local variables of
+ * the host program and its libraries on the stack. The first call may not be in a child of fork(2), where another
+ * thread may have left the loader's lock taken for ever.
+ */
+size_t os_stack_size(size_t bytes);
+
 size_t os_pagesize(void);
 
 /* Signal handlers for faults, counted: installed with the first engine, taken back with the last. */

@@ -176,13 +176,10 @@ create(void)
 	atomic_store(&until, NEVER);
 	atomic_store(&stopping, false);
 	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	pthread_attr_setstacksize(&attr, os_stack_size(STACK_SIZE));
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&thread, &attr, watch, NULL);
-	/* In a process with large thread-local variables the stack is too small. */
-	if (err == EINVAL)
-		err = pthread_create(&thread, NULL, watch, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return err;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Engines and boxes: options, many of them side by side, and what is left behind: nothing. */
 #include "core_test.h"
+#include "sanitizers.h"
 #include "os/os.h"
 #include "box.h"
 
@@ -173,11 +174,7 @@ addresses_are_used_again_and_are_empty(void **state)
 static void
 thousands_of_boxes_lie_wall_to_wall(void **state)
 {
-#if defined(__SANITIZE_THREAD__)
-	enum { N = 200 }; /* ThreadSanitizer leaves little address space */
-#else
-	enum { N = 8000 };
-#endif
+	enum { N = THREAD_SANITIZER ? 200 : 8000 }; /* ThreadSanitizer leaves little address space */
 	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 2 * N);
 	static struct LFIBox *boxes[N];
 	uint64_t lowest = UINT64_MAX, highest = 0;
@@ -262,11 +259,10 @@ static void
 out_of_memory_is_an_error(void **state)
 {
 	assert_int_equal(in_child(without_address_space), 0);
-#if defined(__SANITIZE_ADDRESS__)
-	print_message("skipped in part: AddressSanitizer needs the address space itself\n");
-#else
-	assert_int_equal(in_child(address_space_runs_out), 0);
-#endif
+	if (ADDRESS_SANITIZER)
+		print_message("skipped in part: AddressSanitizer needs the address space itself\n");
+	else
+		assert_int_equal(in_child(address_space_runs_out), 0);
 }
 
 /* All that the kernel has left for this process. */
@@ -554,13 +550,11 @@ thirty_thousand_boxes_fit_and_leave_nothing(void **state)
 
 	footprint(&pages_before, &before);
 	engine = lfi_new((struct LFIOptions) {.boxsize = 0}, N);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	if (!engine && lfi_errno() == LFI_ERR_NOSPACE) {
+	if ((ADDRESS_SANITIZER || THREAD_SANITIZER) && !engine && lfi_errno() == LFI_ERR_NOSPACE) {
 		print_message("skipped: the sanitizer needs the address space itself\n");
 		free(boxes);
 		skip();
 	}
-#endif
 	if (!engine)
 		fail_msg("%s", lfi_errmsg());
 	for (int i = 0; i < N; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The headers in C++, and what LFI_INVOKE refuses to compile in both languages. */
 #include "core_test.h"
+#include "sanitizers.h"
 
 static int
 run(const char *format, ...)
@@ -34,11 +35,12 @@ cxx_is_there(void)
 static void
 invoke_works_from_cxx(void **state)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	print_message("skipped: the library is built with a sanitizer\n");
-#else
 	char out[64] = "/tmp/lfi-cxx-XXXXXX";
 
+	if (ADDRESS_SANITIZER || THREAD_SANITIZER) {
+		print_message("skipped: the library is built with a sanitizer\n");
+		return;
+	}
 	if (!cxx_is_there())
 		return;
 	int fd = mkstemp(out);
@@ -49,7 +51,6 @@ invoke_works_from_cxx(void **state)
 				     standard, dir("LFI_SOURCE"), dir("LFI_SOURCE"), dir("LFI_BUILD"), out, out),
 		    0);
 	unlink(out);
-#endif
 }
 
 /* Bodies of a function with box, ctx and fn at hand, and whether they compile. */

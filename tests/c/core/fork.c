@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fork(2) while there are sandboxes: docs/fork.md. What hangs is ended by an alarm. */
 #include "core_test.h"
+#include "sanitizers.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -14,11 +15,7 @@
 extern char **environ;
 
 /* ThreadSanitizer does not let the child of a host with threads start some of its own. */
-#ifdef __SANITIZE_THREAD__
-static const bool child_has_threads = false;
-#else
-static const bool child_has_threads = true;
-#endif
+static const bool child_has_threads = !THREAD_SANITIZER;
 
 enum { SECONDS = 120, FORKS = 200 };
 

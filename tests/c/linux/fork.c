@@ -62,6 +62,9 @@ check_freeing(struct Fixture *f)
 	CHECK(lfi_errno() == LFI_OK);
 }
 
+/* The C library has them on the stack of each thread: those of the program run all the same. */
+static _Thread_local volatile char thread_locals[450 * 1024];
+
 /* A thread of the program that loops in the sandbox. */
 static struct LFILinuxThread *
 start_looping(struct Fixture *f)
@@ -77,8 +80,11 @@ start_looping(struct Fixture *f)
 	lfi_ctx_regs(thread->ctx)->rdi = flag;
 	thread->entry = code;
 	assert_int_equal(thread_start(thread), 0);
-	while (!ctx_entered(thread->ctx))
+	while (!ctx_entered(thread->ctx)) {
+		/* Else the thread would be gone already. */
+		assert_false(proc_has_ended(f->proc));
 		usleep(100);
+	}
 	return thread;
 }
 
@@ -358,5 +364,6 @@ main(void)
 	};
 
 	alarm(SECONDS);
+	thread_locals[0] = 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
