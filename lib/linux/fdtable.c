@@ -61,6 +61,19 @@ fdtable_init(struct FDTable *table)
 }
 
 void
+fdtable_init_copy(struct FDTable *table, struct FDTable *from)
+{
+	fdtable_init(table);
+	pthread_mutex_lock(&from->lock);
+	memcpy(table->files, from->files, sizeof table->files);
+	memcpy(table->cloexec, from->cloexec, sizeof table->cloexec);
+	for (unsigned fd = 0; fd < FD_MAX; fd++)
+		if (table->files[fd])
+			atomic_fetch_add(&table->files[fd]->refs, 1);
+	pthread_mutex_unlock(&from->lock);
+}
+
+void
 fdtable_copy(struct FDTable *table, struct FDTable *from)
 {
 	struct File *closed[FD_MAX];

@@ -49,6 +49,9 @@ void file_put(struct File *file);
 
 void fdtable_init(struct FDTable *table);
 
+/* A new table with the same open files. Its lock is not taken: fdtable_copy takes the two the other way round. */
+void fdtable_init_copy(struct FDTable *table, struct FDTable *from);
+
 /* Descriptors become those of `from`: the same open files, as after fork(2). What else there was is closed. */
 void fdtable_copy(struct FDTable *table, struct FDTable *from);
 void fdtable_clear(struct FDTable *table);

@@ -85,7 +85,7 @@ keep_process(struct LFISnapshot *snapshot, struct LFILinuxProc *proc)
 	snapshot->brk_start = proc->brk_start;
 	snapshot->brk_end = proc->brk_end;
 	memcpy(snapshot->actions, proc->actions, sizeof snapshot->actions);
-	fdtable_copy(&snapshot->fds, &proc->fds);
+	fdtable_init_copy(&snapshot->fds, &proc->fds);
 	snapshot->has_first = proc->first != NULL;
 	if (proc->first)
 		keep_thread(&snapshot->first, proc->first);
@@ -151,7 +151,6 @@ make_snapshot(struct LFILinuxProc *proc)
 		error_set(LFI_ERR_NOMEM, "no memory for a snapshot");
 		return NULL;
 	}
-	fdtable_init(&snapshot->fds);
 	pthread_mutex_lock(&proc->lock);
 	keep_process(snapshot, proc);
 	snapshot->cwd = strdup(proc->cwd);
