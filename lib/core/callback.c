@@ -46,7 +46,7 @@ make_page(struct LFIBox *box, lfiptr *addr)
 static int
 ensure_page(struct LFIBox *box)
 {
-	lfiptr addr;
+	lfiptr addr = 0;
 
 	if (atomic_load(&box->callback_page))
 		return 0;
@@ -129,7 +129,7 @@ grow(struct LFIBox *box)
 {
 	struct CallbackPage *page;
 	size_t i = 0;
-	lfiptr addr;
+	lfiptr addr = 0;
 
 	while (i < CALLBACK_FAR && atomic_load(&box->far[i]))
 		i++;

@@ -50,8 +50,10 @@ release(struct Slabs *slabs, struct Slab *slab)
 void
 slabs_destroy(struct Slabs *slabs)
 {
-	while (slabs->free)
-		release(slabs, slabs->free);
+	for (struct Slab *slab = slabs->free, *next; slab; slab = next) {
+		next = slab->next;
+		release(slabs, slab);
+	}
 	pthread_mutex_destroy(&slabs->lock);
 }
 
