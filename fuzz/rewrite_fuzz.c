@@ -17,7 +17,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	opts.policy = data[0] % 3;
+	opts.poc = (data[0] & 3) == 3;
+	opts.policy = opts.poc ? LFI_POLICY_FULL : data[0] & 3;
 	opts.bundle = data[0] & 4 ? 16 : 32;
 	opts.single_thread = data[0] & 8;
 	opts.no_segue = data[0] & 16;

@@ -45,13 +45,13 @@ main(int argc, char **argv)
 	ctx = lfi_thread_ctx(thread);
 
 	nowhere = lfi_box_info(box).base + 64;
-	LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "write_to"), int, (lfiptr), nowhere);
+	(void) LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "write_to"), int, (lfiptr), nowhere);
 	report("write_to", proc, ctx);
-	LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "divide"), int, (int, int), 1, 0);
+	(void) LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "divide"), int, (int, int), 1, 0);
 	report("divide", proc, ctx);
-	LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "recurse"), int, (int), 0);
+	(void) LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "recurse"), int, (int), 0);
 	report("recurse", proc, ctx);
-	LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "give_up"), int, (void) );
+	(void) LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "give_up"), int, (void) );
 	report("give_up", proc, ctx);
 	printf("add(2, 40) = %d\n", LFI_INVOKE(box, &ctx, lfi_proc_sym(proc, "add"), int, (int, int), 2, 40));
 	printf("%llu faults\n", (unsigned long long) lfi_box_stats(box).faults);

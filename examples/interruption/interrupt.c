@@ -61,21 +61,21 @@ main(int argc, char **argv)
 	/* 20 ms for the next call, in nanoseconds. */
 	if (lfi_ctx_deadline(call.ctx, 20000000) < 0)
 		goto fail;
-	LFI_INVOKE(box, &call.ctx, lfi_proc_sym(proc, "loop"), int, (int), 1);
+	(void) LFI_INVOKE(box, &call.ctx, lfi_proc_sym(proc, "loop"), int, (int), 1);
 	report("loop with a deadline");
 
 	/* Another thread ends this call and no other. */
 	call.token = lfi_ctx_token(call.ctx);
 	if (pthread_create(&other, NULL, lose_patience, &call) != 0)
 		goto fail;
-	LFI_INVOKE(box, &call.ctx, lfi_proc_sym(proc, "wait_for_input"), int, (void) );
+	(void) LFI_INVOKE(box, &call.ctx, lfi_proc_sym(proc, "wait_for_input"), int, (void) );
 	report("wait_for_input with a token");
 	pthread_join(other, NULL);
 
 	/* Another thread ends whatever runs in the box. */
 	if (pthread_create(&other, NULL, stop_all, box) != 0)
 		goto fail;
-	LFI_INVOKE(box, &call.ctx, lfi_proc_sym(proc, "loop"), int, (int), 1);
+	(void) LFI_INVOKE(box, &call.ctx, lfi_proc_sym(proc, "loop"), int, (int), 1);
 	report("loop in an interrupted box");
 	pthread_join(other, NULL);
 
