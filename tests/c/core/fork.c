@@ -11,54 +11,14 @@
 
 #include "box.h"
 #include "os/os.h"
+#include "fork_test.h"
 
 extern char **environ;
 
 /* ThreadSanitizer does not let the child of a host with threads start some of its own. */
 static const bool child_has_threads = !THREAD_SANITIZER;
 
-enum { SECONDS = 120, FORKS = 200 };
-
-/* For ThreadSanitizer: a child has threads that nobody joins. */
-__attribute__((visibility("default"))) const char *__tsan_default_options(void);
-const char *
-__tsan_default_options(void)
-{
-	return "report_thread_leaks=0";
-}
-
-/* In a child, which leaves without cmocka. */
-#define CHECK(condition)                                                                                               \
-	do {                                                                                                           \
-		if (!(condition)) {                                                                                    \
-			dprintf(2, "child, line %d: %s: %s\n", __LINE__, #condition, lfi_errmsg());                    \
-			_exit(1);                                                                                      \
-		}                                                                                                      \
-	} while (0)
-
-static pid_t
-fork_child(void)
-{
-	pid_t pid = fork();
-
-	/* The parent's is not inherited. */
-	if (pid == 0)
-		alarm(SECONDS);
-	return pid;
-}
-
-static void
-assert_child(pid_t pid, int expected)
-{
-	int status;
-
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFSIGNALED(status))
-		print_error("the child ended by signal %d\n", WTERMSIG(status));
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), expected);
-}
+enum { FORKS = 200 };
 
 /* A box is worth nothing if any of this fails; also without cmocka. */
 static bool

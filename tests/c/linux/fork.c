@@ -8,47 +8,9 @@
 
 #include "core.h"
 #include "core/snippets.h"
+#include "fork_test.h"
 
-enum { SECONDS = 120, FORKS = 200, FUTEX_WAIT = 0 };
-
-/* For ThreadSanitizer: a child has threads that nobody joins. */
-__attribute__((visibility("default"))) const char *__tsan_default_options(void);
-const char *
-__tsan_default_options(void)
-{
-	return "report_thread_leaks=0";
-}
-
-/* In a child, which leaves without cmocka. */
-#define CHECK(condition)                                                                                               \
-	do {                                                                                                           \
-		if (!(condition)) {                                                                                    \
-			dprintf(2, "child, line %d: %s: %s\n", __LINE__, #condition, lfi_errmsg());                    \
-			_exit(1);                                                                                      \
-		}                                                                                                      \
-	} while (0)
-
-static pid_t
-fork_child(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0)
-		alarm(SECONDS);
-	return pid;
-}
-
-static void
-assert_child(pid_t pid)
-{
-	int status;
-
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFSIGNALED(status))
-		print_error("the child ended by signal %d\n", WTERMSIG(status));
-	assert_int_equal(status, 0);
-}
+enum { FORKS = 200, FUTEX_WAIT = 0 };
 
 static void
 check_freeing(struct Fixture *f)
@@ -102,7 +64,7 @@ a_child_uses_and_frees_a_process(struct Fixture *f)
 		check_freeing(f);
 		_exit(0);
 	}
-	assert_child(pid);
+	assert_child(pid, 0);
 	assert_int_equal(CALL(f, sys_getpid, 0), f->proc->pid);
 }
 
@@ -118,7 +80,7 @@ a_child_does_not_wait_for_threads_of_the_program(struct Fixture *f)
 		check_freeing(f);
 		_exit(0);
 	}
-	assert_child(pid);
+	assert_child(pid, 0);
 	assert_int_equal(f->proc->live, 1);
 }
 
@@ -154,7 +116,7 @@ a_child_does_not_wake_sleepers_that_are_not_there(struct Fixture *f)
 		check_freeing(f);
 		_exit(0);
 	}
-	assert_child(pid);
+	assert_child(pid, 0);
 	proc_end(f->proc, 0);
 	pthread_join(host, NULL);
 }
@@ -176,7 +138,7 @@ the_end_of_a_process_in_a_child_is_the_childs_alone(struct Fixture *f)
 		check_freeing(f);
 		_exit(0);
 	}
-	assert_child(pid);
+	assert_child(pid, 0);
 	assert_int_equal(poll(&event, 1, 0), 0);
 	proc_end(f->proc, 1);
 	assert_int_equal(poll(&event, 1, 0), 1);
@@ -187,7 +149,7 @@ the_end_of_a_process_in_a_child_is_the_childs_alone(struct Fixture *f)
 		check_freeing(f);
 		_exit(0);
 	}
-	assert_child(pid);
+	assert_child(pid, 0);
 }
 
 /* lfi_thread_run in another thread of the host. */
@@ -218,7 +180,7 @@ a_child_frees_a_process_that_another_thread_runs(struct Fixture *f)
 		check_freeing(f);
 		_exit(0);
 	}
-	assert_child(pid);
+	assert_child(pid, 0);
 	proc_end(f->proc, 0);
 	pthread_join(host, NULL);
 }
@@ -255,7 +217,7 @@ fork_waits_for_who_changes_a_process(struct Fixture *f)
 			check_freeing(f);
 			_exit(0);
 		}
-		assert_child(pid);
+		assert_child(pid, 0);
 		pthread_join(thread, NULL);
 	}
 }
@@ -277,7 +239,7 @@ a_child_has_turns_of_its_own(struct Fixture *f)
 		check_freeing(f);
 		_exit(0);
 	}
-	assert_child(pid);
+	assert_child(pid, 0);
 	pthread_join(thread, NULL);
 }
 
@@ -339,7 +301,7 @@ children_of_a_busy_host_can_free_all(struct Fixture *f)
 			CHECK(lfi_errno() == LFI_OK);
 			_exit(0);
 		}
-		assert_child(pid);
+		assert_child(pid, 0);
 	}
 	atomic_store(&stop, true);
 	for (int i = 0; i < 4; i++)
