@@ -21,6 +21,7 @@
 #include <lfi/lfi.h>
 
 #include "linux.h"
+#include "sanitizers.h"
 #include "sysroot_test.h"
 
 static char dir[] = "/tmp/lfi-snapshot-XXXXXX";
@@ -886,7 +887,10 @@ ten_thousand_clones_leave_nothing_behind(void **state)
 			call(clone, "change", i);
 		lfi_proc_free(clone);
 	}
-	assert_true(resident() < before + 512 * 1024);
+	if (ADDRESS_SANITIZER)
+		print_message("skipped in part: AddressSanitizer keeps what is freed for a while\n");
+	else
+		assert_true(resident() < before + 512 * 1024);
 	assert_int_equal(count_fds(), fds);
 	lfi_snapshot_free(snapshot);
 	host_close(&host);
