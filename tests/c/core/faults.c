@@ -15,68 +15,145 @@
 
 /* ---- Kinds ---- */
 
+/* Offsets from the base, or one of these. */
+#define HOLE INT64_MAX          /* an address that nothing is mapped at */
+#define CUT_FILE (INT64_MAX - 1) /* one in a file that has become shorter */
+#define NO_ADDRESS (INT64_MAX - 2)
+#define AT_ARGUMENT (INT64_MAX - 3)
+#define ANY (INT64_MAX - 4)
+
+#define AFTER (-1)    /* pc: where the argument says */
+#define ANYWHERE (-2) /* pc: in the function */
+#define END_OF_BOX ((int64_t) 1 << 32)
+
 struct Kind {
 	const char *name;
 	const uint8_t *code;
 	size_t size;
+	int64_t argument;
 	int signal;
-	enum { NO_ADDRESS, AT_ARGUMENT, ANY } address;
-	int pc_offset; /* -1: not in the function */
+	int64_t address;
+	int pc_offset;
 	enum LFIFaultKind kind;
 };
-#define KIND(code, signal, address, pc, kind) {#code, code, sizeof code, signal, address, pc, LFI_FAULT_##kind}
+#define KIND(code, argument, signal, address, pc, kind)                                                                \
+	{#code, code, sizeof code, argument, signal, address, pc, LFI_FAULT_##kind}
 
 static const struct Kind kinds[] = {
-	KIND(code_load, SIGSEGV, AT_ARGUMENT, 0, ACCESS),
-	KIND(code_store, SIGSEGV, AT_ARGUMENT, 0, ACCESS),
-	KIND(code_ud2, SIGILL, NO_ADDRESS, 0, ILLEGAL),
-	KIND(code_int3, SIGTRAP, NO_ADDRESS, 1, BREAKPOINT),
-	KIND(code_hlt, SIGSEGV, NO_ADDRESS, 0, PROTECTION),
-	KIND(code_divide, SIGFPE, NO_ADDRESS, 8, ARITHMETIC),
-	KIND(code_jump, SIGSEGV, AT_ARGUMENT, -1, EXECUTE),
-	KIND(code_sse_exception, SIGFPE, NO_ADDRESS, 18, ARITHMETIC),
-	KIND(code_x87_exception, SIGFPE, NO_ADDRESS, 11, ARITHMETIC),
-	KIND(code_misaligned, SIGSEGV, NO_ADDRESS, 0, PROTECTION),
-	KIND(code_overflow, SIGSEGV, ANY, 0, STACK),
+	KIND(code_load, HOLE, SIGSEGV, AT_ARGUMENT, 0, ACCESS),
+	KIND(code_store, HOLE, SIGSEGV, AT_ARGUMENT, 0, ACCESS),
+	KIND(code_ud2, HOLE, SIGILL, NO_ADDRESS, 0, ILLEGAL),
+	KIND(code_int3, HOLE, SIGTRAP, NO_ADDRESS, 1, BREAKPOINT),
+	KIND(code_hlt, HOLE, SIGSEGV, NO_ADDRESS, 0, PROTECTION),
+	KIND(code_divide, HOLE, SIGFPE, NO_ADDRESS, 8, ARITHMETIC),
+	KIND(code_jump, HOLE, SIGSEGV, AT_ARGUMENT, AFTER, EXECUTE),
+	KIND(code_sse_exception, HOLE, SIGFPE, NO_ADDRESS, 18, ARITHMETIC),
+	KIND(code_x87_exception, HOLE, SIGFPE, NO_ADDRESS, 11, ARITHMETIC),
+	KIND(code_misaligned, HOLE, SIGSEGV, NO_ADDRESS, 0, PROTECTION),
+	KIND(code_overflow, HOLE, SIGSEGV, ANY, 0, STACK),
+	KIND(code_recurse, HOLE, SIGSEGV, ANY, ANYWHERE, STACK),
+	KIND(code_load, CUT_FILE, SIGBUS, AT_ARGUMENT, 0, BUS),
+	KIND(code_store, CUT_FILE, SIGBUS, AT_ARGUMENT, 0, BUS),
+	/* Guard hits at both ends, through rsp and through gs. */
+	KIND(code_drift_low, 0, SIGSEGV, -0xfff8 - 0x20000, 12, GUARD),
+	KIND(code_drift_high, END_OF_BOX - 8, SIGSEGV, END_OF_BOX - 8 + 0xfff8 + 0x20000, 12, GUARD),
+	KIND(code_store_long, 0x20000, SIGSEGV, AT_ARGUMENT, 0, GUARD),
+	KIND(code_store_long, END_OF_BOX - 4, SIGSEGV, AT_ARGUMENT, 0, GUARD),
+	KIND(code_store_wrapped, 0x80018000, SIGSEGV, 0x10000, 0, GUARD),
+	/* Runtime calls: an entry that traps, and one whose handler ends the call as abort() does. */
+	KIND(code_unknown_call, HOLE, SIGSYS, NO_ADDRESS, 11, UNSERVED),
+	KIND(code_spin, HOLE, SIGABRT, NO_ADDRESS, 11, ABORT),
 };
 #define NKINDS (sizeof kinds / sizeof kinds[0])
+#define NSIGNALLED ((int) NKINDS - 2)
 
-/* An address that nothing is mapped at. */
 static lfiptr
 hole(struct LFIBox *box)
 {
 	return lfi_box_info(box).min + 0x40000;
 }
 
-/* NULL, or what is wrong. */
+/* A page of a file that has none. */
+static lfiptr
+map_cut_file(struct LFIBox *box)
+{
+	FILE *file = tmpfile();
+	lfiptr at;
+
+	assert_non_null(file);
+	assert_int_equal(ftruncate(fileno(file), PAGE), 0);
+	at = lfi_box_mapany(box, PAGE, RW, LFI_MAP_PRIVATE, fileno(file), 0);
+	assert_true(at != FAILED);
+	assert_int_equal(ftruncate(fileno(file), 0), 0);
+	fclose(file);
+	return at;
+}
+
+/* Of the box that load_kinds was last for. */
+static lfiptr cut_file, code_of[NKINDS];
+
+static void
+abort_call(struct LFIContext *ctx)
+{
+	ctx_abort(ctx, SIGABRT);
+}
+
+static void
+load_kinds(struct Fixture *f)
+{
+	lfi_sys_handler(f->engine, abort_call);
+	cut_file = map_cut_file(f->box);
+	for (size_t i = 0; i < NKINDS; i++)
+		code_of[i] = load_bytes(f->box, kinds[i].code, kinds[i].size);
+}
+
+static lfiptr
+argument_of(struct LFIBox *box, const struct Kind *kind)
+{
+	if (kind->argument == CUT_FILE)
+		return cut_file;
+	return kind->argument == HOLE ? hole(box) : lfi_box_info(box).base + (lfiptr) kind->argument;
+}
+
+/* What the struct says against the row. NULL, or what is wrong. */
+static const char *
+judge(struct LFIBox *box, const struct LFIFault *fault, const struct Kind *kind, lfiptr fn)
+{
+	lfiptr base = lfi_box_info(box).base, argument = argument_of(box, kind);
+	lfiptr address = kind->address == NO_ADDRESS  ? 0
+			 : kind->address == AT_ARGUMENT ? argument
+							: base + (lfiptr) kind->address;
+
+	if (fault->signal != kind->signal)
+		return "signal";
+	if (fault->kind != kind->kind)
+		return "kind";
+	if (kind->address != ANY && fault->address != address)
+		return "address";
+	if (kind->pc_offset >= 0 && fault->pc != fn + (lfiptr) kind->pc_offset)
+		return "pc";
+	if (kind->pc_offset == AFTER && fault->pc != argument)
+		return "pc";
+	if (kind->pc_offset == ANYWHERE && fault->pc - fn >= kind->size)
+		return "pc";
+	if (kind->address == AT_ARGUMENT && (uint32_t) fault->regs.rdi != (uint32_t) argument)
+		return "registers";
+	if (fault->depth < 1 || fault->backtrace[0] != fault->pc || fault->pc_offset != fault->pc - base)
+		return "backtrace";
+	return NULL;
+}
+
 static const char *
 try_kind(struct LFIBox *box, struct LFIContext *ctx, const struct Kind *kind, lfiptr fn)
 {
 	struct LFIFault fault;
 
-	LFI_INVOKE(box, &ctx, fn, int, (lfiptr, int), hole(box), 1);
+	LFI_INVOKE(box, &ctx, fn, int, (lfiptr, int), argument_of(box, kind), 1);
 	if (lfi_errno() != LFI_ERR_FAULT)
 		return "no fault";
 	if (lfi_ctx_fault(ctx, &fault) < 0)
 		return "no struct LFIFault";
-	if (fault.signal != kind->signal)
-		return "signal";
-	if (kind->address == NO_ADDRESS && fault.address != 0)
-		return "an address where there is none";
-	if (kind->address == AT_ARGUMENT && fault.address != hole(box))
-		return "address";
-	if (kind->pc_offset >= 0 && fault.pc != fn + (lfiptr) kind->pc_offset)
-		return "pc";
-	if (kind->pc_offset < 0 && fault.pc != hole(box))
-		return "pc";
-	if (kind->address == AT_ARGUMENT && fault.regs.rdi != hole(box))
-		return "registers";
-	if (fault.kind != kind->kind)
-		return "kind";
-	if (fault.depth < 1 || fault.backtrace[0] != fault.pc ||
-	    fault.pc_offset != fault.pc - lfi_box_info(box).base)
-		return "backtrace";
-	return NULL;
+	return judge(box, &fault, kind, fn);
 }
 
 static void
@@ -86,10 +163,11 @@ each_kind_of_fault_is_a_result(void **state)
 	lfiptr add = LOAD(f.box, code_add);
 	struct LFIFault fault;
 
+	load_kinds(&f);
 	assert_int_equal(lfi_ctx_fault(f.ctx, &fault), -1);
 	assert_error(LFI_ERR_NOTFOUND);
 	for (size_t i = 0; i < NKINDS; i++) {
-		lfiptr p = load_bytes(f.box, kinds[i].code, kinds[i].size);
+		lfiptr p = code_of[i];
 		const char *wrong = try_kind(f.box, f.ctx, &kinds[i], p);
 
 		if (wrong) {
@@ -120,23 +198,29 @@ the_message_says_what_and_where(void **state)
 }
 
 static struct Fixture shared;
-static lfiptr shared_code[NKINDS];
+static lfiptr shared_code;
 static int rounds = 200;
+
+/* The top of a small one, over a page that cannot be touched. */
+static lfiptr
+guarded_stack(struct LFIBox *box)
+{
+	lfiptr at = lfi_box_mapany(box, 5 * PAGE, RW, ANON, -1, 0);
+
+	return lfi_box_mprotect(box, at, PAGE, LFI_PROT_NONE) < 0 ? FAILED : at + 5 * PAGE;
+}
 
 static void *
 fault_in_a_loop(void *arg)
 {
 	struct LFIContext *ctx = lfi_ctx_new(shared.box, NULL);
-	const char *wrong = NULL;
-	lfiptr stack = lfi_box_mapany(shared.box, 4 * PAGE, RW, ANON, -1, 0);
+	lfiptr stack = guarded_stack(shared.box);
+	const char *wrong = stack == FAILED ? "no stack" : NULL;
 
 	for (int round = 0; round < rounds && !wrong; round++) {
 		for (size_t i = 0; i < NKINDS && !wrong; i++) {
-			/* The last overflows its stack, into who knows what lies below. */
-			if (kinds[i].code == code_overflow)
-				continue;
-			lfi_ctx_regs(ctx)->sp = stack + 4 * PAGE;
-			wrong = try_kind(shared.box, ctx, &kinds[i], shared_code[i]);
+			lfi_ctx_regs(ctx)->sp = stack;
+			wrong = try_kind(shared.box, ctx, &kinds[i], code_of[i]);
 		}
 	}
 	lfi_ctx_free(ctx);
@@ -150,8 +234,7 @@ threads_fault_side_by_side(void **state)
 	void *wrong;
 
 	shared = fixture((struct LFIOptions) {.boxsize = 0});
-	for (size_t i = 0; i < NKINDS; i++)
-		shared_code[i] = load_bytes(shared.box, kinds[i].code, kinds[i].size);
+	load_kinds(&shared);
 	for (int i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, fault_in_a_loop, NULL);
 	for (int i = 0; i < 4; i++) {
@@ -210,8 +293,7 @@ blocked_fault_signals_do_not_kill(void **state)
 
 	/* A thread that never entered a sandbox, with all signals blocked. */
 	shared = fixture((struct LFIOptions) {.boxsize = 0});
-	for (size_t i = 0; i < NKINDS; i++)
-		shared_code[i] = load_bytes(shared.box, kinds[i].code, kinds[i].size);
+	load_kinds(&shared);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_t thread;
@@ -255,7 +337,7 @@ fault_inside(int x)
 	struct LFIContext *ctx = lfi_cur_ctx();
 	struct LFIFault fault;
 
-	LFI_INVOKE(shared.box, &ctx, shared_code[0], int, (lfiptr), hole(shared.box));
+	LFI_INVOKE(shared.box, &ctx, shared_code, int, (lfiptr), hole(shared.box));
 	assert_error(LFI_ERR_FAULT);
 	assert_int_equal(lfi_ctx_fault(ctx, &fault), 0);
 	return 7;
@@ -265,7 +347,7 @@ static void
 a_fault_ends_the_innermost_call_only(void **state)
 {
 	shared = fixture((struct LFIOptions) {.boxsize = 0});
-	shared_code[0] = LOAD(shared.box, code_load);
+	shared_code = LOAD(shared.box, code_load);
 	assert_int_equal(LFI_INVOKE(shared.box, &shared.ctx, LOAD(shared.box, code_call_plus1), int, (void *, int),
 			     lfi_box_register_cb(shared.box, fault_inside), 1),
 	    8);
@@ -535,7 +617,7 @@ enter_from_a_handler(int sig)
 	struct LFIContext *ctx = interrupted->ctx;
 	uint32_t one = 1;
 
-	LFI_INVOKE(interrupted->box, &ctx, shared_code[0], int, (int, int), 1, 2);
+	LFI_INVOKE(interrupted->box, &ctx, shared_code, int, (int, int), 1, 2);
 	interrupting_error = lfi_errno();
 	lfi_box_copyto(interrupted->box, interrupted->buffer, &one, sizeof one);
 }
@@ -554,7 +636,7 @@ a_signal_handler_cannot_enter_what_it_interrupted(void **state)
 
 	interrupted = &f;
 	interrupting_error = 0;
-	shared_code[0] = LOAD(f.box, code_add);
+	shared_code = LOAD(f.box, code_add);
 	lfiptr loop = LOAD(f.box, code_loop);
 	ualarm(20000, 0);
 	LFI_INVOKE(f.box, &f.ctx, loop, int, (lfiptr), f.buffer);
@@ -572,7 +654,7 @@ end_of_thread(void *arg)
 	stack_t now;
 
 	lfi_ctx_regs(ctx)->sp = shared.stack;
-	LFI_INVOKE(shared.box, &ctx, shared_code[0], int, (lfiptr), hole(shared.box));
+	LFI_INVOKE(shared.box, &ctx, shared_code, int, (lfiptr), hole(shared.box));
 	lfi_ctx_free(ctx);
 	sigaltstack(NULL, &now);
 	return now.ss_sp;
@@ -586,7 +668,7 @@ signal_stacks_go_with_their_threads(void **state)
 	pthread_t thread;
 
 	shared = fixture((struct LFIOptions) {.boxsize = 0});
-	shared_code[0] = LOAD(shared.box, code_load);
+	shared_code = LOAD(shared.box, code_load);
 	pthread_create(&thread, NULL, end_of_thread, NULL);
 	pthread_join(thread, &stack);
 	assert_non_null(stack);
@@ -606,7 +688,7 @@ call_late(void *arg)
 	stack_t now;
 
 	lfi_ctx_regs(ctx)->sp = shared.stack;
-	LFI_INVOKE(shared.box, &ctx, shared_code[0], int, (lfiptr), hole(shared.box));
+	LFI_INVOKE(shared.box, &ctx, shared_code, int, (lfiptr), hole(shared.box));
 	late_error = lfi_errno();
 	sigaltstack(NULL, &now);
 	late_stack = !(now.ss_flags & SS_DISABLE);
@@ -630,7 +712,7 @@ destructors_of_a_thread_may_call(void **state)
 	pthread_t thread;
 
 	shared = fixture((struct LFIOptions) {.boxsize = 0});
-	shared_code[0] = LOAD(shared.box, code_load);
+	shared_code = LOAD(shared.box, code_load);
 	pthread_create(&thread, NULL, thread_with_a_destructor, NULL);
 	pthread_join(thread, NULL);
 	assert_int_equal(late_error, LFI_ERR_FAULT);
@@ -722,6 +804,24 @@ a_backtrace_follows_frame_pointers(void **state)
 	assert_int_equal(fault.backtrace[1], base + 0x50000);
 	assert_int_equal(fault.backtrace[2], base + 0x60000);
 	assert_int_equal(fault.backtrace[3], base + 0x70000);
+	drop(&f);
+}
+
+static void
+a_stack_overflow_shows_the_recursion(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr recurse = LOAD(f.box, code_recurse);
+	struct LFIFault fault;
+
+	lfi_ctx_regs(f.ctx)->sp = guarded_stack(f.box);
+	LFI_INVOKE(f.box, &f.ctx, recurse, void, (void) );
+	assert_error(LFI_ERR_FAULT);
+	assert_done(lfi_ctx_fault(f.ctx, &fault));
+	assert_int_equal(fault.kind, LFI_FAULT_STACK);
+	assert_int_equal(fault.depth, LFI_BACKTRACE_MAX);
+	for (uint32_t i = 1; i < fault.depth; i++)
+		assert_int_equal(fault.backtrace[i], recurse + sizeof code_recurse);
 	drop(&f);
 }
 
@@ -822,12 +922,13 @@ faults_reach_us_below(bool hand)
 	sigfillset(&action.sa_mask);
 	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
 		sigaction(signals[i], &action, &below[signals[i]]);
+	load_kinds(&f);
 	for (size_t i = 0; i < NKINDS; i++)
-		assert_null(try_kind(f.box, f.ctx, &kinds[i], load_bytes(f.box, kinds[i].code, kinds[i].size)));
+		assert_null(try_kind(f.box, f.ctx, &kinds[i], code_of[i]));
 	/* A guarded copy is ours too. */
 	assert_int_equal(lfi_box_copyfm(f.box, &byte, hole(f.box), 1), -1);
 	assert_error(LFI_ERR_UNMAPPED);
-	assert_true(above_calls > (int) NKINDS);
+	assert_true(above_calls > NSIGNALLED);
 	if (hand) {
 		assert_int_equal(above_handled, above_calls);
 		/* The host's own is not. */
@@ -875,6 +976,7 @@ main(void)
 		cmocka_unit_test(an_access_beyond_either_end_is_a_guard_hit),
 		cmocka_unit_test(a_call_that_nothing_serves_has_a_kind),
 		cmocka_unit_test(a_backtrace_follows_frame_pointers),
+		cmocka_unit_test(a_stack_overflow_shows_the_recursion),
 		cmocka_unit_test(hostile_frames_end_the_backtrace),
 		cmocka_unit_test(a_fault_has_a_text),
 		cmocka_unit_test(a_handler_over_ours_may_chain_to_us),
