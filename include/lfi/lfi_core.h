@@ -511,6 +511,15 @@ lfi_fault_format(const struct LFIFault *fault, char *buf, size_t room)
  */
 LFI_API int lfi_signal_handle(int sig, void *siginfo, void *ucontext);
 
+/**
+ * Be the first again that gets the signals of faults, after others have installed handlers over the library's. Theirs
+ * get what is no fault of sandboxed code, and may call what they found. From any thread, not from a signal handler.
+ *
+ * @return 0, or -1: LFI_ERR_INVALID (there is no engine), LFI_ERR_OS, LFI_ERR_UNSUPPORTED (three times at most over
+ * handlers that are still there)
+ */
+LFI_API int lfi_signal_reclaim(void);
+
 /* ---- Calling functions in the sandbox ---- */
 
 /** Map the code that sandboxed functions return to. Once per box, before the first call; again is fine. 0 or -1. */

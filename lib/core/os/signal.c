@@ -10,6 +10,8 @@
  *       the default action.
  *   I3  No signal handler runs on a sandbox's stack: each thread that enters a sandbox has an alternate stack,
  *       and handlers that were installed before the first engine are told to use it.
+ *   I4  Passing on ends. Each of our handlers passes on to the one that it was put over, and no handler is put over
+ *       one that can have found it: such a one finds a handler of a lower level.      claim
  */
 #include <errno.h>
 #include <signal.h>
@@ -30,7 +32,14 @@ static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t users;
-static struct sigaction previous[NFAULTS];
+
+/*
+ * Who puts a handler over ours may call the one that he found for what is not his. When we go over him in turn, it is
+ * with the handler of the next level, which passes on to him; what he calls passes on to what was below him.
+ */
+#define LEVELS 4
+static struct sigaction previous[NFAULTS][LEVELS];
+static unsigned levels[NFAULTS]; /* how many are installed, or can have been found by others */
 
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t stack_key;
@@ -80,11 +89,11 @@ os_signal_pass_on(struct sigaction *prev, int sig, siginfo_t *info, void *uc)
 }
 
 static void
-pass_on(int sig, siginfo_t *info, void *uc)
+pass_on(unsigned level, int sig, siginfo_t *info, void *uc)
 {
 	for (size_t i = 0; i < NFAULTS; i++)
 		if (fault_signals[i] == sig)
-			os_signal_pass_on(&previous[i], sig, info, uc);
+			os_signal_pass_on(&previous[i][level], sig, info, uc);
 }
 
 /* ---- What is ours ---- */
@@ -135,14 +144,40 @@ take_fault(int sig, const siginfo_t *info, ucontext_t *uc)
 }
 
 static void
-on_fault(int sig, siginfo_t *info, void *context)
+on_fault(unsigned level, int sig, siginfo_t *info, void *context)
 {
 	int err = errno;
 
 	if (!take_fault(sig, info, context))
-		pass_on(sig, info, context);
+		pass_on(level, sig, info, context);
 	errno = err;
 }
+
+static void
+on_fault_0(int sig, siginfo_t *info, void *context)
+{
+	on_fault(0, sig, info, context);
+}
+
+static void
+on_fault_1(int sig, siginfo_t *info, void *context)
+{
+	on_fault(1, sig, info, context);
+}
+
+static void
+on_fault_2(int sig, siginfo_t *info, void *context)
+{
+	on_fault(2, sig, info, context);
+}
+
+static void
+on_fault_3(int sig, siginfo_t *info, void *context)
+{
+	on_fault(3, sig, info, context);
+}
+
+static void (*const handlers[LEVELS])(int, siginfo_t *, void *) = {on_fault_0, on_fault_1, on_fault_2, on_fault_3};
 
 int
 lfi_signal_handle(int sig, void *siginfo, void *ucontext)
@@ -174,38 +209,104 @@ move_handlers(void)
 	}
 }
 
+/* The level of a handler of ours, or -1. */
+static int
+level_of(const struct sigaction *action)
+{
+	for (int level = 0; level < LEVELS; level++)
+		if (action->sa_sigaction == handlers[level])
+			return level;
+	return -1;
+}
+
+/*
+ * I4. The level to go over `now` with: 0 when nobody is there who can know a handler of ours. LEVELS: none is left. Who
+ * is above us for so many times will be there the next time, and calls us or does not.
+ */
+static unsigned
+free_level(size_t i, const struct sigaction *now)
+{
+	return now->sa_handler == SIG_DFL || now->sa_handler == SIG_IGN ? 0 : levels[i];
+}
+
+/* Be the first that gets the signal. 0, or 1 when that cannot be any more, or -1 with the error set. */
+static int
+claim(size_t i)
+{
+	struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK}, now;
+	int sig = fault_signals[i], ours;
+	unsigned level;
+
+	if (sigaction(sig, NULL, &now) < 0)
+		return error_set_os(LFI_ERR_OS, errno, "cannot ask for the handler of signal %d", sig);
+	ours = level_of(&now);
+	level = ours >= 0 ? (unsigned) ours : free_level(i, &now);
+	if (level == LEVELS)
+		return 1;
+	levels[i] = level + 1;
+	if (ours >= 0)
+		return 0;
+	previous[i][level] = now;
+	action.sa_sigaction = handlers[level];
+	if (sigaction(sig, &action, NULL) < 0)
+		return error_set_os(LFI_ERR_OS, errno, "cannot handle signal %d", sig);
+	return 0;
+}
+
 /* Put back what was there, unless somebody has put something else there since. */
 static void
 uninstall(size_t n)
 {
 	struct sigaction now;
+	int level;
 
-	for (size_t i = 0; i < n; i++)
-		if (sigaction(fault_signals[i], NULL, &now) == 0 && now.sa_sigaction == on_fault)
-			sigaction(fault_signals[i], &previous[i], NULL);
+	for (size_t i = 0; i < n; i++) {
+		level = sigaction(fault_signals[i], NULL, &now) == 0 ? level_of(&now) : -1;
+		if (level < 0)
+			continue;
+		sigaction(fault_signals[i], &previous[i][level], NULL);
+		levels[i] = (unsigned) level;
+	}
+}
+
+/* As claim, for all. */
+static int
+claim_all(void)
+{
+	int all = 0, r;
+
+	for (size_t i = 0; i < NFAULTS; i++) {
+		r = claim(i);
+		if (r < 0)
+			return -1;
+		all |= r;
+	}
+	return all;
 }
 
 static int
 install(void)
 {
-	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-	struct sigaction now;
-
 	move_handlers();
-	for (size_t i = 0; i < NFAULTS; i++) {
-		/* Still ours, below somebody who chained to us: what was before us is known. */
-		if (sigaction(fault_signals[i], NULL, &now) == 0 && now.sa_sigaction == on_fault)
-			continue;
-		previous[i] = now;
-		if (sigaction(fault_signals[i], &action, NULL) < 0) {
-			uninstall(i);
-			return error_set_os(LFI_ERR_OS, errno, "cannot handle signal %d", fault_signals[i]);
-		}
-	}
-	if (os_kick_install() == 0)
+	if (claim_all() >= 0 && os_kick_install() == 0)
 		return 0;
 	uninstall(NFAULTS);
 	return -1;
+}
+
+int
+lfi_signal_reclaim(void)
+{
+	int r = -1;
+
+	pthread_mutex_lock(&lock);
+	if (users == 0)
+		error_set(LFI_ERR_INVALID, "there is no engine, so there are no handlers");
+	else
+		r = claim_all();
+	pthread_mutex_unlock(&lock);
+	return r <= 0 ? r
+		      : error_set(LFI_ERR_UNSUPPORTED, "others have put handlers over the library's %d times", LEVELS);
 }
 
 int
