@@ -1,0 +1,3 @@
+module lfi.test/hosts
+
+go 1.19

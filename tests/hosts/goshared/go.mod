@@ -1,0 +1,3 @@
+module lfi.test/goshared
+
+go 1.19
