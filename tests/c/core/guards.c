@@ -127,6 +127,15 @@ __asm__(".pushsection .text\n"
 	"fn_end:\n"
 	".popsection\n");
 
+/* ThreadSanitizer keeps the tests' signals back while a thread is in the sandbox. */
+#if defined(__SANITIZE_THREAD__)
+#define SIGNALS_COME false
+#elif defined(__has_feature)
+#define SIGNALS_COME !__has_feature(thread_sanitizer)
+#else
+#define SIGNALS_COME true
+#endif
+
 #define LOAD_FN(box, from, to) load_bytes(box, from, (size_t) ((to) - (from)))
 #define UNVERIFIED ((struct LFIOptions) {.no_verify = true})
 #define HOST_GS 0x123456789000
@@ -170,6 +179,7 @@ __asm__(".pushsection .text\n"
 	"	dirty ctx_gate_wait\n"
 	"	dirty ctx_syscall\n"
 	"	dirty ctx_host_call\n"
+	"	dirty ctx_invoke\n"
 	"	dirty frame_pop\n"
 	"	dirty interrupt_left\n"
 	".popsection\n");
@@ -177,11 +187,13 @@ __asm__(".pushsection .text\n"
 int __real_ctx_gate_wait(struct LFIContext *ctx);
 int __real_ctx_syscall(struct LFIContext *ctx);
 int __real_ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx);
+int __real_ctx_invoke(struct Frame *frame, uint64_t *stack);
 void __real_frame_pop(struct LFIContext *ctx, struct Frame *frame);
 void __real_interrupt_left(struct LFIContext *ctx);
 int seen_ctx_gate_wait(struct LFIContext *ctx);
 int seen_ctx_syscall(struct LFIContext *ctx);
 int seen_ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx);
+int seen_ctx_invoke(struct Frame *frame, uint64_t *stack);
 void seen_frame_pop(struct LFIContext *ctx, struct Frame *frame);
 void seen_interrupt_left(struct LFIContext *ctx);
 
@@ -228,6 +240,15 @@ seen_ctx_syscall(struct LFIContext *ctx)
 {
 	look(ctx, STATE_HOST);
 	return __real_ctx_syscall(ctx);
+}
+
+/* What the quick way has done before it came to a closed gate is undone: as for a call that has not begun. */
+int
+seen_ctx_invoke(struct Frame *frame, uint64_t *stack)
+{
+	if (opening && lfi_cur_ctx())
+		wrong = "the thread is in a context";
+	return __real_ctx_invoke(frame, stack);
 }
 
 int
@@ -776,6 +797,110 @@ who_is_no_longer_the_first_thread_sees_it_on_the_quick_way(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* What nests within an entry ends without giving the context away. */
+static bool still_ours;
+
+static void
+nest(struct Fixture *f)
+{
+	lfiptr add = LOAD(f->box, code_add);
+	struct LFIContext *ctx = f->ctx;
+
+	still_ours = LFI_INVOKE(f->box, &ctx, add, int, (int, int), 1, 2) == 3 &&
+	    (atomic_load(&ctx->quick) || atomic_load(&ctx->owner)) && atomic_load(&ctx->depth) == 1;
+}
+
+static void
+a_nested_entry_leaves_the_context_with_its_thread(void **state)
+{
+	struct Ways w = ways();
+
+	for (int way = WAY_SYSCALL; way < WAYS; way++) {
+		before = nest;
+		still_ours = false;
+		assert_int_equal(go(&w, way), 42);
+		assert_true(still_ours);
+		assert_int_equal(atomic_load(&w.f.ctx->quick), 0);
+		assert_int_equal(atomic_load(&w.f.ctx->owner), 0);
+	}
+	drop(&w.f);
+}
+
+/* ---- Signals ---- */
+
+static _Atomic int signals_seen;
+static pthread_t spinning;
+
+static void
+count_signal(int sig)
+{
+	atomic_fetch_add(&signals_seen, 1);
+}
+
+/* Sends a fault's signal while the sandbox's code waits, until the host's handler has had it. */
+static void *
+send_fault(void *arg)
+{
+	_Atomic uint32_t *flags = arg;
+
+	while (!atomic_load(&flags[0]))
+		sched_yield();
+	pthread_kill(spinning, SIGSEGV);
+	while (!atomic_load(&signals_seen) && atomic_load(&flags[0]) == 1)
+		sched_yield();
+	atomic_store(&flags[1], 1);
+	return NULL;
+}
+
+static void
+a_fault_that_somebody_sends_is_none_of_the_sandboxs(void **state)
+{
+	pthread_t thread;
+
+	signal(SIGSEGV, count_signal);
+	struct Ways w = ways();
+	lfiptr ints = LOAD_FN(w.f.box, fn_wait_ints, fn_wait_doubles);
+	_Atomic uint32_t *flags = lfi_box_ptr(w.f.box, w.f.buffer, 8);
+	int result;
+
+	spinning = pthread_self();
+	atomic_store(&signals_seen, 0);
+	assert_int_equal(pthread_create(&thread, NULL, send_fault, (void *) flags), 0);
+	result = LFI_INVOKE(w.f.box, &w.f.ctx, ints, int, (lfiptr), w.f.buffer);
+	atomic_store(&flags[0], 2);
+	pthread_join(thread, NULL);
+	assert_int_equal(result, 0x1111);
+	assert_int_equal(lfi_errno(), LFI_OK);
+	assert_int_equal(atomic_load(&signals_seen), 1);
+	drop(&w.f);
+	signal(SIGSEGV, SIG_DFL);
+}
+
+/* ---- Arguments of typed host functions ---- */
+
+static void
+sum_of_doubles(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)
+{
+	double sum = 0;
+
+	for (int i = 1; i <= 8; i++)
+		sum += args[i].d;
+	ret->i = (int64_t) sum;
+}
+
+static void
+a_typed_function_gets_all_vector_registers(void **state)
+{
+	struct Ways w = ways();
+	void *at = lfi_box_register_fn(w.f.box, "l(ldddddddd)", sum_of_doubles, NULL);
+
+	assert_int_equal(LFI_INVOKE(w.f.box, &w.f.ctx, w.callback, long,
+			     (void *, long, double, double, double, double, double, double, double, double), at, 8, 1.0,
+			     2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
+	    256);
+	drop(&w.f);
+}
+
 /* ---- Host functions that are taken back ---- */
 
 static void *taken_back;
@@ -881,6 +1006,12 @@ a_frame_gives_back_the_gs_of_its_last_way_in(void **state)
 	drop(&w.f);
 }
 
+static void
+needs_signals(void **state)
+{
+	print_message("skipped: ThreadSanitizer\n");
+}
+
 int
 main(void)
 {
@@ -897,6 +1028,9 @@ main(void)
 		cmocka_unit_test(an_exception_that_waits_is_not_the_hosts),
 		cmocka_unit_test(the_control_word_of_the_host_stays_where_no_code_has_x87),
 		cmocka_unit_test(who_is_no_longer_the_first_thread_sees_it_on_the_quick_way),
+		cmocka_unit_test(a_nested_entry_leaves_the_context_with_its_thread),
+		cmocka_unit_test(SIGNALS_COME ? a_fault_that_somebody_sends_is_none_of_the_sandboxs : needs_signals),
+		cmocka_unit_test(a_typed_function_gets_all_vector_registers),
 		cmocka_unit_test(a_host_function_stays_until_nobody_can_be_in_it),
 		cmocka_unit_test(a_frame_gives_back_the_gs_of_its_last_way_in),
 	};
