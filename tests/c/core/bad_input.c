@@ -245,6 +245,7 @@ bad_signals_are_the_hosts_own(void)
 	X(lfi_set_log, NONE, 0, VOID(lfi_set_log(NULL, NULL)))                                                         \
 	X(lfi_set_release_cb, ENGINE, 0, VOID(lfi_set_release_cb(h, NULL)))                                            \
 	X(lfi_signal_handle, NONE, 0, bad_signals_are_the_hosts_own())                                                 \
+	X(lfi_signal_reclaim, NONE, 0, lfi_signal_reclaim() == 0)                                                      \
 	X(lfi_sys_handler, ENGINE, 0, VOID(lfi_sys_handler(h, NULL)))                                                  \
 	X(lfi_trampoline_addr, NONE, 0, bad_calls_are_refused())                                                       \
 	X(lfi_verify, NONE, 0, bad_regions_are_refused())                                                              \
