@@ -901,6 +901,30 @@ a_typed_function_gets_all_vector_registers(void **state)
 	drop(&w.f);
 }
 
+/* ---- Guarded accesses ---- */
+
+/* The function with -1 in rax, which it may find there. */
+int64_t with_dirty_rax(const void *fn, const void *a, uint64_t b);
+__asm__(".pushsection .text\n"
+	"with_dirty_rax:\n"
+	"	movq %rdi, %rcx; movq %rsi, %rdi; movq %rdx, %rsi\n"
+	"	movq $-1, %rax\n"
+	"	jmpq *%rcx\n"
+	".popsection\n");
+
+extern const char arch_store64_text[] __asm__("arch_store64"), strnlen_guarded_text[] __asm__("strnlen_guarded");
+
+static void
+guarded_accesses_say_what_they_did(void **state)
+{
+	uint64_t word = 0;
+
+	assert_int_equal((int) with_dirty_rax(arch_store64_text, &word, 5), 0);
+	assert_int_equal(word, 5);
+	assert_int_equal(with_dirty_rax(strnlen_guarded_text, "abc", 8), 3);
+	assert_int_equal(with_dirty_rax(strnlen_guarded_text, "abc", 2), 2);
+}
+
 /* ---- Host functions that are taken back ---- */
 
 static void *taken_back;
@@ -1031,6 +1055,7 @@ main(void)
 		cmocka_unit_test(a_nested_entry_leaves_the_context_with_its_thread),
 		cmocka_unit_test(SIGNALS_COME ? a_fault_that_somebody_sends_is_none_of_the_sandboxs : needs_signals),
 		cmocka_unit_test(a_typed_function_gets_all_vector_registers),
+		cmocka_unit_test(guarded_accesses_say_what_they_did),
 		cmocka_unit_test(a_host_function_stays_until_nobody_can_be_in_it),
 		cmocka_unit_test(a_frame_gives_back_the_gs_of_its_last_way_in),
 	};
