@@ -8,10 +8,11 @@
  *       the box or the processor (facts: code, cpu) is given back and checked for each load by the caller.  same
  *   I2  Found means that every byte is equal to a copy in host memory, which was made of accepted bytes and is not
  *       written afterwards. No hash is trusted: it only chooses what to compare.                            cache_find
- *   I3  The caller's bytes cannot change between the comparison and their execution, as for lfi_verify.     stage in
- * box.c I4  A copy is not freed while it is compared.                                                           refs I5
- * At most `room` bytes and CACHE_REGIONS regions are kept, the least recently used go first; what a sandbox can do is
- * to make others be verified again.                                                 make_room
+ *   I3  The caller's bytes cannot change between the comparison and their execution, as for lfi_verify (stage in
+ *       box.c).
+ *   I4  A copy is not freed while it is compared (refs).
+ *   I5  At most `room` bytes and CACHE_REGIONS regions are kept, the least recently used go first; what a sandbox can
+ *       do is to make others be verified again (make_room).
  */
 #include "cache.h"
 
