@@ -91,7 +91,7 @@ size_t os_stack_size(size_t bytes);
 
 size_t os_pagesize(void);
 
-/* Signal handlers for faults, counted: installed with the first engine, taken back with the last. */
+/* Signal handlers for faults, counted: installed with the first engine, on top with each, taken back with the last. */
 int os_signals_take(void);
 void os_signals_give(void);
 void os_signals_fork(enum ForkStep step);

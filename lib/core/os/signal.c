@@ -312,15 +312,14 @@ lfi_signal_reclaim(void)
 int
 os_signals_take(void)
 {
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&lock);
-	if (users == 0)
-		r = install();
-	if (r == 0)
+	r = users == 0 ? install() : claim_all();
+	if (r >= 0)
 		users++;
 	pthread_mutex_unlock(&lock);
-	return r;
+	return r < 0 ? -1 : 0;
 }
 
 void

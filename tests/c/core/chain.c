@@ -366,6 +366,28 @@ any_number_of_engines_goes_over_the_same_handler(void **state)
 }
 
 static void
+second_engine(void)
+{
+	struct Fixture f = begin(), second;
+
+	install(report_and_die, (int) SA_NODEFER);
+	second = begin();
+	fault_inside(&f);
+	drop(&second);
+	fault_inside(&f);
+	seen->restored = seen->above == 0;
+	touch_null();
+}
+
+static void
+a_second_engine_goes_over_what_came_after_the_first(void **state)
+{
+	assert_killed(status_of(second_engine), SIGSEGV);
+	assert_true(seen->restored);
+	assert_int_equal(seen->above, 1);
+}
+
+static void
 reclaimed_from_a_reporter(void)
 {
 	struct Fixture f = begin();
@@ -513,6 +535,7 @@ main(void)
 		cmocka_unit_test(a_forwarder_above_us_reaches_what_was_there_before_us),
 		cmocka_unit_test(a_forwarder_that_came_between_two_engines_is_called_once),
 		cmocka_unit_test(any_number_of_engines_goes_over_the_same_handler),
+		cmocka_unit_test(a_second_engine_goes_over_what_came_after_the_first),
 		cmocka_unit_test(reclaimed_handlers_keep_a_crash_reporter_out_of_the_sandbox),
 		cmocka_unit_test(passing_on_ends_when_all_call_what_they_found),
 		cmocka_unit_test(a_handler_that_has_gone_is_not_called),
