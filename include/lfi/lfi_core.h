@@ -456,15 +456,17 @@ enum LFIFaultKind {
 #define LFI_SYMBOL_MAX 64
 
 /**
- * How sandboxed code trapped. The backtrace follows frame pointers: code that keeps none in rbp ends it early or makes
- * it wrong. It is what hostile memory says, so good for messages only; each address is in the sandbox.
+ * How sandboxed code trapped. Addresses are whole ones of the host, for position-oblivious programs too; less pc -
+ * pc_offset, which is the base, they are offsets. The backtrace follows frame pointers: code that keeps none in rbp
+ * ends it early or makes it wrong. It is what hostile memory says, so good for messages only; each address is in the
+ * sandbox.
  */
 struct LFIFault {
 	int signal; /**< SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP; SIGSYS: a call of the runtime that nothing serves;
 		       SIGABRT, or what else a program sent itself */
 	int code;   /**< si_code */
-	lfiptr address;                      /**< of the access, when there was one; else 0 */
-	lfiptr pc;                           /**< of the instruction */
+	lfiptr address; /**< of the access, when there was one; else 0. Of a guard hit it may lie outside the sandbox */
+	lfiptr pc;      /**< of the instruction */
 	struct LFIRegs regs;                 /**< as they were */
 	uint32_t kind;                       /**< enum LFIFaultKind */
 	uint32_t depth;                      /**< addresses in backtrace, at least 1 */

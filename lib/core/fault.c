@@ -199,6 +199,7 @@ lfi_fault_format_sized(const struct LFIFault *given, size_t size, char *buf, siz
 		    (unsigned long long) fault.symbol_offset);
 	add_regs(&text, &fault.regs);
 	for (uint32_t i = 0; i < fault.depth && i < LFI_BACKTRACE_MAX; i++)
-		add(&text, "  #%-2u %#llx\n", i, (unsigned long long) fault.backtrace[i]);
+		add(&text, "  #%-2u %#llx (sandbox +%#llx)\n", i, (unsigned long long) fault.backtrace[i],
+		    (unsigned long long) (fault.backtrace[i] - (fault.pc - fault.pc_offset)));
 	return text.length;
 }

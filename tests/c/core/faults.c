@@ -858,7 +858,7 @@ a_fault_has_a_text(void **state)
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
 	lfiptr trap = LOAD(f.box, code_trap_with_rbp);
 	struct LFIFault fault;
-	char text[2048], small[8];
+	char text[4096], small[8], line[128];
 	size_t length;
 
 	put_frame(&f, f.buffer, 0, 0x50000);
@@ -866,7 +866,12 @@ a_fault_has_a_text(void **state)
 	length = lfi_fault_format(&fault, text, sizeof text);
 	assert_int_equal(length, strlen(text));
 	assert_non_null(strstr(text, "illegal instruction: signal 4"));
-	assert_non_null(strstr(text, "  #1  "));
+	snprintf(line, sizeof line, "  pc  %#llx (sandbox +%#llx)\n", (unsigned long long) fault.pc,
+	    (unsigned long long) (fault.pc - lfi_box_info(f.box).base));
+	assert_non_null(strstr(text, line));
+	snprintf(line, sizeof line, "  #1  %#llx (sandbox +0x50000)\n",
+	    (unsigned long long) lfi_box_info(f.box).base + 0x50000);
+	assert_non_null(strstr(text, line));
 	assert_int_equal(lfi_fault_format(&fault, NULL, 0), length);
 	memset(small, 'x', sizeof small);
 	assert_int_equal(lfi_fault_format(&fault, small, 5), length);

@@ -265,6 +265,98 @@ other_code_works_and_holds_whole_addresses(void **state)
 	world_close(&world);
 }
 
+/* ---- Faults ---- */
+
+static struct LFIFault
+fault_in(struct LFILinuxProc *proc, struct LFILinuxThread *thread)
+{
+	union LFIValue place = {.u = lfi_box_info(lfi_proc_box(proc)).base + 8192}, result;
+	struct LFIFault fault;
+
+	assert_int_equal(lfi_call(lfi_thread_ctx(thread), lfi_proc_sym(proc, "calls_read_at"), "i(p)", &place, &result), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_FAULT);
+	assert_int_equal(lfi_ctx_fault(lfi_thread_ctx(thread), &fault), 0);
+	assert_int_equal(fault.kind, LFI_FAULT_GUARD);
+	assert_int_equal(fault.address, place.u);
+	return fault;
+}
+
+static void
+assert_function(struct LFILinuxProc *proc, lfiptr address, const char *name)
+{
+	lfiptr function = (uint32_t) lfi_proc_sym(proc, name);
+	char found[64];
+	uint64_t offset;
+
+	assert_int_equal(lfi_proc_symbolize(proc, address, found, sizeof found, &offset), 0);
+	assert_string_equal(found, name);
+	assert_int_equal(offset, (uint32_t) address - function);
+}
+
+/* Whole addresses in the struct, offsets in pc_offset and symbol_offset. */
+static void
+assert_places(struct LFILinuxProc *proc, const struct LFIFault *fault)
+{
+	lfiptr base = lfi_box_info(lfi_proc_box(proc)).base;
+
+	assert_int_equal(fault->pc - base, fault->pc_offset);
+	assert_true(fault->pc_offset < (uint64_t) 1 << 32);
+	assert_string_equal(fault->symbol, "read_at");
+	assert_int_equal(fault->symbol_offset, fault->pc_offset - (uint32_t) lfi_proc_sym(proc, "read_at"));
+	assert_true(fault->depth >= 3);
+	for (uint32_t i = 0; i < fault->depth; i++)
+		assert_int_equal(fault->backtrace[i] >> 32, base >> 32);
+	/* lfi_proc_symbolize takes both. */
+	assert_function(proc, fault->pc, "read_at");
+	assert_function(proc, fault->pc_offset, "read_at");
+	assert_function(proc, fault->backtrace[1], "calls_read_at");
+	assert_function(proc, fault->backtrace[1] - base, "calls_read_at");
+}
+
+static void
+faults_of_programs_of_both_kinds_have_the_right_places(void **state)
+{
+	/* Each function has a frame. */
+	static const char *const names[] = {"unoptimised", "no-poc-unoptimised"};
+	struct World world;
+	struct LFIFault fault;
+
+	for (int i = 0; i < 2; i++) {
+		world_open(&world, names[i]);
+		assert_int_equal(world.proc->image.oblivious, i == 0);
+		fault = fault_in(world.proc, world.thread);
+		assert_places(world.proc, &fault);
+		world_close(&world);
+	}
+}
+
+static void
+a_fault_in_a_clone_is_where_it_is_in_the_original(void **state)
+{
+	struct World world;
+	struct LFISnapshot *snapshot;
+	struct LFILinuxProc *clone;
+	struct LFIFault fault, again;
+
+	world_open(&world, "unoptimised");
+	snapshot = lfi_snapshot_new(world.proc);
+	assert_non_null(snapshot);
+	clone = lfi_snapshot_clone(snapshot);
+	assert_non_null(clone);
+	fault = fault_in(world.proc, world.thread);
+	again = fault_in(clone, lfi_proc_thread(clone));
+	assert_places(clone, &again);
+	assert_int_not_equal(again.pc, fault.pc);
+	assert_int_equal(again.pc_offset, fault.pc_offset);
+	assert_int_equal(again.symbol_offset, fault.symbol_offset);
+	assert_int_equal(again.depth, fault.depth);
+	for (uint32_t i = 0; i < fault.depth; i++)
+		assert_int_equal((uint32_t) again.backtrace[i], (uint32_t) fault.backtrace[i]);
+	lfi_proc_free(clone);
+	lfi_snapshot_free(snapshot);
+	world_close(&world);
+}
+
 static void
 the_option_needs_the_full_policy(void **state)
 {
@@ -280,7 +372,8 @@ compile_all(void **state)
 		return -1;
 	return compile("--lfi-compiler=gcc -O2", "gcc") || compile("--lfi-compiler=gcc -O0", "unoptimised") ||
 	       compile("--lfi-compiler=clang -O2", "clang") || compile("--no-segue -O2", "no-segue") ||
-	       compile("--single-thread -O2", "single-thread") || compile("--no-poc -O2", "no-poc");
+	       compile("--single-thread -O2", "single-thread") || compile("--no-poc -O2", "no-poc") ||
+	       compile("--no-poc -O0", "no-poc-unoptimised");
 }
 
 static int
@@ -302,6 +395,8 @@ main(void)
 	    cmocka_unit_test(a_copy_of_gcc_code_goes_on_at_another_base),
 	    cmocka_unit_test(a_copy_of_clang_code_goes_on_at_another_base),
 	    cmocka_unit_test(other_code_works_and_holds_whole_addresses),
+	    cmocka_unit_test(faults_of_programs_of_both_kinds_have_the_right_places),
+	    cmocka_unit_test(a_fault_in_a_clone_is_where_it_is_in_the_original),
 	    cmocka_unit_test(the_option_needs_the_full_policy),
 	};
 

@@ -351,7 +351,8 @@ assert_ended_itself(struct Library *library, int signal)
 	assert_int_equal(lfi_ctx_fault(own_ctx, &fault), 0);
 	assert_int_equal(fault.signal, signal);
 	assert_int_equal(fault.kind, LFI_FAULT_ABORT);
-	assert_true(lfi_box_ptrvalid(lfi_proc_box(library->proc), fault.pc, 1));
+	assert_int_equal(fault.pc_offset, fault.pc - lfi_box_info(lfi_proc_box(library->proc)).base);
+	assert_true(lfi_box_ptrvalid(lfi_proc_box(library->proc), fault.pc_offset, 1));
 	assert_true(fault.depth >= 1 && fault.backtrace[0] == fault.pc);
 }
 

@@ -23,6 +23,8 @@ int prepare(void);
 int survives(void);
 int flush(void);
 int stack_is_narrow(void);
+int read_at(const volatile int *place);
+int calls_read_at(const volatile int *place);
 
 static struct node head = {&head, &head, 0};
 static int
@@ -241,4 +243,17 @@ flush(void)
 	if (fflush(stream) != 0 || strcmp(stream_text, "waits for a flush") != 0)
 		return 1;
 	return fflush(stdout) == 0 ? 0 : 2;
+}
+
+__attribute__((noinline)) int
+read_at(const volatile int *place)
+{
+	return *place + 1;
+}
+
+/* Not a tail call: there is a frame to return to. */
+int
+calls_read_at(const volatile int *place)
+{
+	return read_at(place) * 2;
 }
