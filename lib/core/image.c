@@ -16,7 +16,7 @@
  *   I5  A region is replaced by box_reset only with the gate closed and no context entered.   box_reset
  *   I6  A run marked PAGES_IMAGE is a mapping of box->image at its own offset. The mark comes from those who map the
  *       image only, and goes with anything that is mapped over it (forget_image). So a run that equals one of the
- * image's, mark included, differs from it by private copies at most; with EXEC not even by those.     keeps
+ *       image's, mark included, differs from it by private copies at most; with EXEC not even by those.  keeps
  */
 #include <assert.h>
 #include <errno.h>
