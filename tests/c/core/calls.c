@@ -1307,8 +1307,10 @@ static void
 prepared_calls_are_calls(void **state)
 {
 	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0}), other = fixture((struct LFIOptions) {.boxsize = 0});
-	struct LFIFn *fn = lfi_fn_new(f.box, LOAD(f.box, code_add), "i(ii...)");
+	lfiptr add = LOAD(f.box, code_add);
+	struct LFIFn *fn = lfi_fn_new(f.box, add, "i(ii...)"), *many = lfi_fn_new(f.box, add, "i(iiiiiii)");
 	struct LFIContext *none = NULL;
+	union LFIValue seven[7] = {{.i = 40}, {.i = 2}};
 	union LFIValue args[2] = {{.i = 40}, {.i = -2}}, ret = {.i = 0};
 
 	assert_non_null(fn);
@@ -1324,6 +1326,10 @@ prepared_calls_are_calls(void **state)
 	assert_error(LFI_ERR_INVALID);
 	assert_int_equal(lfi_fn_call(fn, &other.ctx, args, &ret), -1);
 	assert_error(LFI_ERR_INVALID);
+	assert_int_equal(lfi_fn_call(many, &other.ctx, seven, &ret), -1); /* not the quick way */
+	assert_error(LFI_ERR_INVALID);
+	assert_done(lfi_fn_call(many, &f.ctx, seven, &ret));
+	lfi_fn_free(many);
 	assert_int_equal(lfi_fn_call(fn, &none, args, &ret), -1);
 	assert_error(LFI_ERR_INVALID);
 	lfi_set_clone_cb(f.engine, clone_for_fn);
