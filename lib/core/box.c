@@ -932,7 +932,7 @@ lfi_box_copystr(struct LFIBox *box, char *dst, lfiptr src, size_t size)
 
 	if (check_span(box, &src, 1) < 0)
 		return -1;
-	if (!dst && size > 0)
+	if (!dst)
 		return error_null("place for the string");
 	if (box_max(box) - src < max)
 		max = box_max(box) - src;

@@ -48,8 +48,15 @@ hash(const uint8_t *code, size_t size)
 static void
 unlink_code(struct CodeCache *cache, struct CachedCode *code)
 {
-	*(code->newer ? &code->newer->older : &cache->newest) = code->older;
-	*(code->older ? &code->older->newer : &cache->oldest) = code->newer;
+	assert(!code->newer == (cache->newest == code) && !code->older == (cache->oldest == code));
+	if (code->newer)
+		code->newer->older = code->older;
+	else
+		cache->newest = code->older;
+	if (code->older)
+		code->older->newer = code->newer;
+	else
+		cache->oldest = code->newer;
 }
 
 static void
@@ -57,7 +64,10 @@ link_newest(struct CodeCache *cache, struct CachedCode *code)
 {
 	code->newer = NULL;
 	code->older = cache->newest;
-	*(cache->newest ? &cache->newest->newer : &cache->oldest) = code;
+	if (cache->newest)
+		cache->newest->newer = code;
+	else
+		cache->oldest = code;
 	cache->newest = code;
 }
 
