@@ -386,8 +386,7 @@ freeze(struct LFIBox *box, struct BoxImage *image)
 	if (freeze_memory(box, image) < 0 || seal(box, image) < 0)
 		return -1;
 	keep_state(box, image);
-	/* Should this fail, the box has the same bytes as before, some of them in the image, which its mappings keep.
-	 */
+	/* Should this fail, the box has the same bytes as before, some of them in the image. Its mappings keep that. */
 	return put_runs(box, image);
 }
 

@@ -3,8 +3,8 @@
  * What happens around fork(2) in the host; docs/fork.md is the contract. Trusted.
  *
  *   I1  Nothing of the library's is half changed in a child: prepare takes all locks, in the order in which they nest
- *       elsewhere: signals, releases, list of engines, engine, box, slabs, handles, watchdog, spare mappings, log.
- *       lib/linux has its own handlers, which are registered later, so that its locks are taken before these.
+ *       elsewhere: signals, releases, list of engines, engine, box, slabs, cache, handles, watchdog, spare mappings,
+ *       log. lib/linux has its own handlers, registered later, so that its locks are taken before these.
  *   I2  In the child nobody is in a context but the thread that forked: the others are gone (ctx_after_fork).
  */
 #include <pthread.h>

@@ -9,6 +9,7 @@
 
 #include "box.h"
 #include "os/os.h"
+#include "refuse_memory.h"
 
 #define FIXED LFI_MAP_FIXED
 
@@ -841,12 +842,6 @@ int __real_os_protect(uint64_t addr, size_t size, int prot);
 int __wrap_os_protect(uint64_t addr, size_t size, int prot);
 int __real_os_unuse(uint64_t addr, size_t size);
 int __wrap_os_unuse(uint64_t addr, size_t size);
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
 int __real_os_image_new(uint64_t size, int *out);
 int __wrap_os_image_new(uint64_t size, int *out);
 int __real_os_image_write(int fd, const void *bytes, size_t size, uint64_t off);
@@ -898,24 +893,6 @@ int
 __wrap_os_discard(uint64_t addr, size_t size)
 {
 	return kernel.locked || refused() ? EINVAL : __real_os_discard(addr, size);
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-	return refused() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-	return refused() ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_realloc(void *old, size_t size)
-{
-	return refused() ? NULL : __real_realloc(old, size);
 }
 
 int

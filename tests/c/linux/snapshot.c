@@ -21,6 +21,7 @@
 #include <lfi/lfi.h>
 
 #include "linux.h"
+#include "refuse_memory.h"
 #include "sanitizers.h"
 #include "sysroot_test.h"
 
@@ -899,12 +900,6 @@ ten_thousand_clones_leave_nothing_behind(void **state)
 /* ---- Allocations that fail: the one with the number `refused_at` ---- */
 
 static _Atomic int allocations, refused_at;
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
 char *__real_strdup(const char *text);
 char *__wrap_strdup(const char *text);
 
@@ -912,24 +907,6 @@ static bool
 refused(void)
 {
 	return ++allocations == refused_at;
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-	return refused() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t n, size_t size)
-{
-	return refused() ? NULL : __real_calloc(n, size);
-}
-
-void *
-__wrap_realloc(void *old, size_t size)
-{
-	return refused() ? NULL : __real_realloc(old, size);
 }
 
 char *
