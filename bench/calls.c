@@ -146,6 +146,34 @@ time_native(struct Bench *b)
 	return now() - start;
 }
 
+static int
+add(int a, int b)
+{
+	return a + b;
+}
+
+/* What lfi_fn_call does beside the call: arguments out of an array, the result into a value. */
+static __attribute__((noinline)) int
+call_with_values(int (*fn)(int, int), const union LFIValue *args, union LFIValue *ret)
+{
+	ret->i = fn((int) args[0].i, (int) args[1].i);
+	return 0;
+}
+
+static double
+time_native_values(struct Bench *b)
+{
+	int (*volatile fn)(int, int) = add;
+	int (*volatile call)(int (*)(int, int), const union LFIValue *, union LFIValue *) = call_with_values;
+	const union LFIValue args[2] = {{.i = 1}, {.i = 2}};
+	union LFIValue ret;
+	double start = now();
+
+	for (long i = 0; i < b->n; i++)
+		call(fn, args, &ret);
+	return now() - start;
+}
+
 static double
 time_invoke(struct Bench *b)
 {
@@ -239,6 +267,7 @@ main(int argc, char **argv)
 		struct Bench bench;
 	} rows[] = {
 	    {"native call", time_native, {.n = 500000}},
+	    {"native call with values", time_native_values, {.n = 500000}},
 	    {"LFI_INVOKE", time_invoke, OPEN(return_zero, 100000)},
 	    {"LFI_INVOKE, restore_gs", time_invoke,
 		open_bench(restoring, return_zero, sizeof return_zero, NULL, 0, 100000)},

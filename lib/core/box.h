@@ -131,44 +131,48 @@ struct LFIContext {
 	struct LFIContext *self;
 	_Atomic uint64_t tp;
 	struct LFIBox *box;
-	struct Frame *frame;       /* the innermost entry, NULL when not entered */
-	_Atomic uint32_t depth;    /* how many there are */
-	_Atomic uint32_t quick;    /* `first` has entered, without an atomic operation; entry.S writes both at once */
-	uint64_t resume;           /* L of the last runtime call, as the verifier saw it */
-	uint64_t resume_rsp;       /* rsp then */
+	struct Frame *frame;    /* the innermost entry, NULL when not entered */
+	_Atomic uint32_t depth; /* how many there are */
+	_Atomic uint32_t quick; /* `first` has entered, without an atomic operation; entry.S writes both at once */
+
+	/*
+	 * The quick way of entry.S: while regs.rsp is enter_rsp, a call with no words on the stack has rsp = enter_sp,
+	 * and what quick_enable in call.c looks at holds. Else enter_sp is QUICK_NONE.
+	 */
+	_Atomic uint64_t enter_rsp, enter_sp;
 	_Atomic uint64_t return_l; /* L of the return stub; ~0 when there is none */
-	uint32_t mxcsr;            /* the sandbox's, during a runtime call */
-	uint16_t fcw;
+	_Atomic uintptr_t biased;  /* the thread that may enter without an atomic operation; 0: none yet, or none any
+				      more. See own() */
+	_Atomic uint32_t state;    /* STATE_*: written by the thread that entered, read by box_gate_close */
+	uint16_t fcw;              /* the sandbox's, during a runtime call */
 	bool ending;               /* lfi_ctx_exit was called */
 	_Atomic uint8_t attention; /* not 0: look at `interrupt` before sandboxed code goes on */
-	struct LFIRegs regs;
-	uint8_t ymmh[16][16]; /* upper halves, during a runtime call */
-	uint8_t zmm[32][64];  /* all of AVX-512, during a runtime call */
-	uint64_t mask[8];
-	_Atomic uint64_t calls;         /* of functions; written by who entered, as the next */
+	_Atomic uint64_t calls;    /* of functions; written by who entered, as the next */
 	_Atomic uint64_t runtime_calls; /* served or not */
-
-	/* Who has entered; see own() in ctx.c. */
-	_Atomic uintptr_t
-	    biased; /* the thread that may enter without an atomic operation; 0: none yet, or none any more */
-	_Atomic uint32_t state; /* STATE_*: written by the thread that entered, read by box_gate_close */
-	/* L of the runtime call or callback that each depth is in; replaced by a longer one under the lock */
-	_Atomic(_Atomic uint64_t *) inside;
 	struct Interrupt interrupt;
+	uint64_t resume;     /* L of the last runtime call, as the verifier saw it */
+	uint64_t resume_rsp; /* rsp then */
+	uint32_t mxcsr;      /* as fcw */
+	/* L of the runtime call or callback that each depth is in; replaced by a longer one under the lock */
 	uint32_t inside_size;
-	_Atomic uint64_t inside_first[INSIDE_FIRST];
+	_Atomic(_Atomic uint64_t *) inside;
 	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
 	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0; or OWNER_LOST */
 	int exit_code;
 	int aborting; /* the signal that ctx_abort was given, until the handler has returned; else 0 */
 	bool faulted;
-	bool owned; /* by the layer above, which frees it */
+	bool owned;      /* by the layer above, which frees it */
+	uintptr_t maker; /* the thread that it was made for, or 0 */
+	struct LFIRegs regs;
+	uint8_t ymmh[16][16]; /* upper halves, during a runtime call */
+	uint8_t zmm[32][64];  /* all of AVX-512, during a runtime call */
+	uint64_t mask[8];
+	_Atomic uint64_t inside_first[INSIDE_FIRST];
 	struct Fault fault;
 	void *user;
 	struct LFIContext *next, **link;           /* box->contexts */
 	struct Slab *slab;                         /* whose page this is */
-	struct LFIContext *made_next, **made_link; /* the list of the thread it was made for, or NULL; see release.c */
-	uintptr_t maker;                           /* that thread, or 0 */
+	struct LFIContext *made_next, **made_link; /* the list of its maker, or NULL; see release.c */
 };
 
 /* What a thread knows; initial-exec, for the fault handler reads it. */
@@ -334,12 +338,15 @@ void fault_complete(struct LFIContext *ctx);
 /* Fill a call's stack, return address and entries of the frame. 0, or -1 with the error set. */
 int frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes);
 
+/* The next outermost call into the context is not a quick one; it may make those after it so. */
+void quick_disable(struct LFIContext *ctx);
+
 /* Called by entry.S. A result that is not 0 ends the frame. */
 int ctx_syscall(struct LFIContext *ctx);
 int ctx_unknown_call(struct LFIContext *ctx);
 int ctx_gate_wait(struct LFIContext *ctx);
 int ctx_host_call(struct HostFn *fn, struct HostCall *call, struct LFIContext *ctx);
-int ctx_invoke(struct Frame *frame, uint64_t *stack);
+int ctx_invoke(struct Frame *frame, uint64_t *stack, struct LFIInvokeInfo *info);
 void ctx_invoke_ended(struct Frame *frame);
 
 #endif

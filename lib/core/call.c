@@ -6,6 +6,8 @@
  *   I1  What a frame holds beside arguments is zero: entry.S loads all of it into registers.
  *   I2  The call's stack lies in what can be mapped of the sandbox, and is written by guarded stores only.
  *   I3  The target is masked as a masked jump would.
+ *   I4  enter_sp is either what frame_call stored to for a stack pointer of enter_rsp, or QUICK_NONE; it is the former
+ *       only where entry.S may leave out what it does not look at: see quick_enable.
  */
 #include "box.h"
 
@@ -48,12 +50,41 @@ frame_call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const voi
 	return 0;
 }
 
+void
+quick_disable(struct LFIContext *ctx)
+{
+	atomic_store_explicit(&ctx->enter_sp, QUICK_NONE, memory_order_relaxed);
+	/* What no stack pointer is: then the store at enter_sp is not even tried. */
+	atomic_store_explicit(&ctx->enter_rsp, 1, memory_order_release);
+}
+
+/*
+ * I4. Outermost entries with this stack pointer may go the trampoline's quick way from now on. Who makes a box count
+ * CPU time says so and then calls quick_disable; whichever comes last, that or this, sees the other.
+ */
+static void
+quick_enable(struct LFIContext *ctx, const struct Frame *frame)
+{
+	if (frame->prev || ctx->box->single_thread || !arch_fsgsbase ||
+	    atomic_load_explicit(&ctx->return_l, memory_order_relaxed) == UINT64_MAX ||
+	    atomic_load_explicit(&ctx->biased, memory_order_relaxed) != thread_id())
+		return;
+	if (atomic_load_explicit(&ctx->enter_rsp, memory_order_relaxed) != frame->ctx_rsp) {
+		atomic_store(&ctx->enter_sp, frame->sp);
+		atomic_store(&ctx->enter_rsp, frame->ctx_rsp);
+	}
+	if (atomic_load(&ctx->interrupt.metered))
+		quick_disable(ctx);
+}
+
 /* Run what was pushed. */
 static int
 call_pushed(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *stack, size_t stack_bytes)
 {
 	if (frame_call(ctx, frame, target, stack, stack_bytes) < 0)
 		return -1;
+	if (stack_bytes == 0 && ctx->regs.rsp == frame->ctx_rsp)
+		quick_enable(ctx, frame);
 	count_up(&ctx->calls);
 	arch_enter(frame);
 	return frame->end == END_RETURN ? 0 : frame_error(ctx, frame);
@@ -169,8 +200,10 @@ invoke(
 {
 	struct LFIContext *ctx;
 
-	if (!box || !where)
-		return error_set(LFI_ERR_INVALID, "lfi_invoke_info has no %s", box ? "context" : "box");
+	if (!box)
+		return error_set(LFI_ERR_INVALID, "lfi_invoke_info has no box");
+	if (!where)
+		return error_null("pointer to the context");
 	ctx = *where;
 	if (!ctx) {
 		ctx = clone_context(box);
@@ -199,12 +232,12 @@ ctx_invoke_ended(struct Frame *frame)
 /* `stack` is the caller's outgoing arguments, which belong to the callee: us. 1: the result is a long double, in gpr.
  */
 int
-ctx_invoke(struct Frame *frame, uint64_t *stack)
+ctx_invoke(struct Frame *frame, uint64_t *stack, struct LFIInvokeInfo *info)
 {
 	uint8_t x87[ARCH_FNSAVE_SIZE];
-	struct LFIInvokeInfo *info = &lfi_invoke_info;
+	bool prepared = info != &lfi_invoke_info;
 	struct LFIBox *box = info->box;
-	struct LFIContext **ctx = info->ctx;
+	struct LFIContext **ctx = prepared ? frame->where : info->ctx;
 	lfiptr target = info->target;
 	size_t stack_bytes = info->stack_bytes;
 	size_t ints = ARCH_INT_REGS, floats = ARCH_FLOAT_REGS;
@@ -221,9 +254,11 @@ ctx_invoke(struct Frame *frame, uint64_t *stack)
 	if (info->stack_skip | info->stack_tail)
 		clear_padding(stack, stack_bytes / 8 < 64 ? stack_bytes / 8 : 64, info->stack_skip, info->stack_tail);
 	/* Who sets box, ctx and target only, the next time, gets defaults for the others. */
-	info->stack_bytes = 0;
-	info->arg_regs = 0;
-	info->stack_skip = info->stack_tail = 0;
+	if (!prepared) {
+		info->stack_bytes = 0;
+		info->arg_regs = 0;
+		info->stack_skip = info->stack_tail = 0;
+	}
 	clear_ints(frame, ints);
 	clear_floats(frame, floats);
 	if (invoke(frame, box, ctx, target, stack, stack_bytes) < 0) {
@@ -485,11 +520,66 @@ lfi_call(struct LFIContext *ctx, lfiptr fn, const char *sig, const union LFIValu
 }
 
 struct LFIFn {
-	struct LFIFn *self; /* what each call looks at; NULL once it was freed */
+	struct LFIFn *self;  /* what each call looks at; NULL once it was freed */
+	uintptr_t args_min;  /* 1 when there are parameters: NULL will not do; of no context, whose `self` is here */
+	struct LFIFn *quick; /* as `self`, when `prepared` is filled and the result is not in xmm0 */
 	struct LFIBox *box;
 	lfiptr target;
+	uint64_t keep,
+	    sign;  /* of the result: its bits, and of a signed one the uppermost of them; keep is 0 for void */
+	bool real; /* `prepared` is filled and the result is in xmm0 */
+	struct Prepared prepared;
 	struct Sig sig;
 };
+
+/* Neither a bool, which is more than its bits, nor a small integer that the callee wants extended to 32. */
+static bool
+preparable(const struct SigType *type)
+{
+	return type->letter != '?' && (!type->is_signed || type->size >= 4);
+}
+
+/* I1. What arch_call_prepared does for each call instead of put_values. */
+static bool
+prepare_args(struct LFIFn *fn)
+{
+	struct Prepared *to = &fn->prepared;
+
+	for (size_t i = 0; i < fn->sig.n; i++) {
+		const struct SigParam *param = &fn->sig.params[i];
+		uint64_t keep = UINT64_MAX >> param->type.shift;
+		size_t reg = param->reg[0];
+
+		if (!preparable(&param->type))
+			return false;
+		if (reg >= SIG_FLOAT) {
+			to->float_arg[reg - SIG_FLOAT] = (uint8_t) i;
+			to->float_keep[reg - SIG_FLOAT] = keep;
+		} else {
+			to->int_arg[reg] = (uint8_t) i;
+			to->keep[reg] = keep;
+		}
+	}
+	return true;
+}
+
+static void
+prepare(struct LFIFn *fn)
+{
+	const struct SigType *ret = &fn->sig.ret;
+
+	fn->args_min = fn->sig.n > 0;
+	if (!fn->sig.simple || ret->letter == '?' || !prepare_args(fn))
+		return;
+	fn->prepared.info.box = fn->box;
+	fn->prepared.info.target = fn->target;
+	fn->prepared.info.arg_regs = LFI_INVOKE_COUNTED | fn->sig.ints | fn->sig.floats << 8;
+	fn->keep = ret->size > 0 ? UINT64_MAX >> ret->shift : 0;
+	fn->sign = ret->is_signed ? 1ull << (63 - ret->shift) : 0;
+	fn->real = ret->floats[0];
+	if (!fn->real)
+		fn->quick = fn;
+}
 
 struct LFIFn *
 lfi_fn_new(struct LFIBox *box, lfiptr fn, const char *sig)
@@ -507,7 +597,7 @@ lfi_fn_new(struct LFIBox *box, lfiptr fn, const char *sig)
 	size = sig_size(sig);
 	if (size == 0)
 		return NULL;
-	made = malloc(offsetof(struct LFIFn, sig) + size);
+	made = calloc(1, offsetof(struct LFIFn, sig) + size);
 	if (!made) {
 		error_set(LFI_ERR_NOMEM, "no memory for a prepared call");
 		return NULL;
@@ -515,8 +605,10 @@ lfi_fn_new(struct LFIBox *box, lfiptr fn, const char *sig)
 	made->self = made;
 	made->box = box;
 	made->target = fn;
-	if (sig_parse(&made->sig, sig) == 0 && handle_add(made, HANDLE_FN) == 0)
+	if (sig_parse(&made->sig, sig) == 0 && handle_add(made, HANDLE_FN) == 0) {
+		prepare(made);
 		return made;
+	}
 	free(made);
 	return NULL;
 }
@@ -527,15 +619,44 @@ lfi_fn_free(struct LFIFn *fn)
 	if (!handle_given(fn, HANDLE_FN) || !handle_drop(fn, HANDLE_FN))
 		return;
 	*(struct LFIFn *volatile *) &fn->self = NULL;
+	*(struct LFIFn *volatile *) &fn->quick = NULL;
 	free(fn);
 }
 
-int
-lfi_fn_call(struct LFIFn *fn, struct LFIContext **ctx, const union LFIValue *args, union LFIValue *ret)
+/* What is not prepared, and what is wrong. */
+static __attribute__((noinline)) int
+fn_call_any(struct LFIFn *fn, struct LFIContext **ctx, const union LFIValue *args, union LFIValue *ret)
 {
+	double real;
+
 	if (!fn || fn->self != fn)
 		return handle_check(fn, HANDLE_FN);
 	if (!ctx)
 		return error_null("pointer to the context");
-	return call_by_signature(fn->box, ctx, fn->target, &fn->sig, args, ret);
+	if (!fn->real || (uintptr_t) args < fn->args_min)
+		return call_by_signature(fn->box, ctx, fn->target, &fn->sig, args, ret);
+	real = arch_call_prepared_real(&fn->prepared, ctx, args);
+	if (error_code != LFI_OK)
+		return -1;
+	if (ret) {
+		ret->u = 0;
+		memcpy(&ret->u, &real, fn->sig.ret.size);
+	}
+	return 0;
+}
+
+/* Its length is its cost: each condition is looked at once, here or where the trampoline does anyway. */
+int
+lfi_fn_call(struct LFIFn *fn, struct LFIContext **ctx, const union LFIValue *args, union LFIValue *ret)
+{
+	uint64_t bits;
+
+	if (!fn || fn->quick != fn || (uintptr_t) args < fn->args_min)
+		return fn_call_any(fn, ctx, args, ret);
+	bits = arch_call_prepared(&fn->prepared, ctx, args);
+	if (error_code != LFI_OK)
+		return -1;
+	if (ret && fn->keep)
+		ret->u = ((bits & fn->keep) ^ fn->sign) - fn->sign;
+	return 0;
 }

@@ -75,6 +75,8 @@ box_cpu_limit(struct LFIBox *box, uint64_t ns)
 	atomic_store(&box->interrupt.metered, true);
 	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)
 		atomic_store(&ctx->interrupt.metered, true);
+	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)
+		quick_disable(ctx);
 	interrupt_unlock(box, &old);
 	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next) {
 		if (atomic_load(&ctx->interrupt.running)) {

@@ -71,6 +71,7 @@ lfi_ctx_new(struct LFIBox *box, void *user)
 	box->ncontexts++;
 	page = atomic_load(&box->callback_page);
 	atomic_init(&ctx->return_l, page ? page + CALLBACK_RESUME : UINT64_MAX);
+	quick_disable(ctx);
 	interrupt_lock(box, &signals);
 	atomic_init(&ctx->interrupt.serial, 1);
 	atomic_init(&ctx->interrupt.metered, atomic_load(&box->interrupt.metered));
@@ -331,10 +332,10 @@ thread_ready(void)
 {
 	uint64_t low, high, left;
 
+	thread_self.stack_span = 0;
 	if (!thread_self.ready && os_thread_ready() < 0)
 		return -1;
 	thread_self.stack_asked = true;
-	thread_self.stack_span = 0;
 	if (!os_stack(&low, &high))
 		return 0;
 	left = (high - low) / 4 < STACK_LEFT ? (high - low) / 4 : STACK_LEFT;

@@ -365,8 +365,10 @@ restore_state(struct LFIBox *box, const struct BoxImage *image)
 	box->callbacks_ready = image->callbacks_ready;
 	box->oblivious = image->oblivious;
 	box->origin = box->base + image->origin;
-	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next)
+	for (struct LFIContext *ctx = box->contexts; ctx; ctx = ctx->next) {
 		atomic_store(&ctx->return_l, page ? page + CALLBACK_RESUME : UINT64_MAX);
+		quick_disable(ctx);
+	}
 }
 
 /* The gate is closed, the lock held. */

@@ -352,8 +352,9 @@ drop_stack(void *stack)
 	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == stack)
 		sigaltstack(&none, NULL);
 	munmap((char *) stack - STACK_SIZE, 2 * STACK_SIZE);
-	/* Another destructor may yet enter a sandbox. */
+	/* Another destructor may yet enter a sandbox; entry.S asks for the span only. */
 	thread_self.ready = false;
+	thread_self.stack_span = 0;
 }
 
 static void

@@ -41,10 +41,11 @@ SAME(CTX_CALLS, LFIContext, calls);
 SAME(CTX_RTCALLS, LFIContext, runtime_calls);
 SAME(CTX_BIASED, LFIContext, biased);
 SAME(CTX_QUICK, LFIContext, quick);
+SAME(CTX_ENTER_RSP, LFIContext, enter_rsp);
+SAME(CTX_ENTER_SP, LFIContext, enter_sp);
 SAME(CTX_INSIDE, LFIContext, inside);
 SAME(CTX_SERIAL, LFIContext, interrupt.serial);
 SAME(CTX_TID, LFIContext, interrupt.tid);
-SAME(CTX_METERED, LFIContext, interrupt.metered);
 SAME(REGS_RAX, LFIRegs, rax);
 SAME(REGS_RCX, LFIRegs, rcx);
 SAME(REGS_RDX, LFIRegs, rdx);
@@ -68,7 +69,6 @@ SAME(BOX_GS_IDLE, LFIBox, gs_idle);
 SAME(BOX_MIN, LFIBox, min);
 SAME(BOX_SPAN, LFIBox, span);
 SAME(BOX_MASK, LFIBox, entry_mask);
-SAME(BOX_SINGLE, LFIBox, single_thread);
 SAME(BOX_CALLBACKS, LFIBox, callbacks);
 SAME(BOX_FAR, LFIBox, far);
 SAME(FAR_RESUME, CallbackPage, resume);
@@ -104,9 +104,9 @@ SAME(FRAME_SAVED, Frame, saved);
 SAME(FRAME_CTX_RSP, Frame, ctx_rsp);
 SAME(FRAME_X87, Frame, x87);
 SAME(FRAME_FOREIGN, Frame, foreign);
+SAME(FRAME_WHERE, Frame, where);
 SAME(THREAD_CUR, Thread, cur);
 SAME(THREAD_GS_LEFT, Thread, gs_left);
-SAME(THREAD_READY, Thread, ready);
 SAME(THREAD_TID, Thread, tid);
 SAME(THREAD_STACK_FLOOR, Thread, stack_floor);
 SAME(THREAD_STACK_SPAN, Thread, stack_span);
@@ -115,11 +115,19 @@ SAME(INFO_CTX, LFIInvokeInfo, ctx);
 SAME(INFO_TARGET, LFIInvokeInfo, target);
 SAME(INFO_STACK_BYTES, LFIInvokeInfo, stack_bytes);
 SAME(INFO_ARG_REGS, LFIInvokeInfo, arg_regs);
-SAME(INFO_STACK_SKIP, LFIInvokeInfo, stack_skip);
-SAME(INFO_STACK_TAIL, LFIInvokeInfo, stack_tail);
+static_assert(INFO_COUNTED == INFO_ARG_REGS + 2 && LFI_INVOKE_COUNTED == 1 << 16, "I1");
+static_assert(offsetof(struct Prepared, info) == 0, "I1");
+SAME(PREPARED_INT, Prepared, int_arg);
+SAME(PREPARED_FLOAT, Prepared, float_arg);
+SAME(PREPARED_KEEP, Prepared, keep);
+SAME(PREPARED_FLOAT_KEEP, Prepared, float_keep);
+static_assert(FRAME_END == FRAME_KIND + 4 && END_NONE == 0 && FRAME_BELOW == FRAME_PREV + 8 &&
+		  FRAME_X87 == FRAME_SAVED + 8 && CTX_QUICK == CTX_DEPTH + 4,
+    "entry.S stores both at once");
 static_assert(sizeof(struct Frame) == FRAME_SIZE && FRAME_SIZE % 16 == 0, "I1");
-static_assert(
-    (int) CODE_AVX == LFI_CODE_AVX && (int) CODE_AVX512 == LFI_CODE_AVX512 && (int) CODE_X87 == LFI_CODE_X87, "I1");
+static_assert((int) CODE_AVX == LFI_CODE_AVX && (int) CODE_AVX512 == LFI_CODE_AVX512 &&
+		  (int) CODE_X87 == LFI_CODE_X87 && (int) CODE_DIRECTION == LFI_CODE_DIRECTION,
+    "I1");
 
 #define TABLE_ENTRIES 512 /* a page of them; the scheme uses 32 */
 

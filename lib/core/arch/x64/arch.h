@@ -25,27 +25,45 @@
  * argument is zero, for the sandbox sees it.
  */
 struct Frame {
-	struct LFIContext *ctx;
+	_Alignas(16) struct LFIContext *ctx;
 	uint64_t host_sp;
-	uint64_t gs;     /* what gs base has to be in the host; the box's base: whatever it is */
-	uint32_t mxcsr;  /* the host's */
-	uint16_t fcw;    /* the host's */
-	uint32_t kind;   /* FRAME_* */
-	uint32_t end;    /* END_* */
-	uint64_t target; /* masked */
+	uint64_t gs;    /* what gs base has to be in the host; the box's base: whatever it is */
+	uint32_t mxcsr; /* the host's */
+	uint16_t fcw;   /* the host's */
+	uint32_t kind;  /* FRAME_* */
+	uint32_t end;   /* END_* */
+
+	struct Frame *prev;      /* of the context */
+	struct Frame *below;     /* of the thread: what it was in before */
+	struct ArchSaved *saved; /* of an outer entry that is in a runtime call */
+	void *x87;               /* ARCH_FNSAVE_SIZE bytes for the x87 state on return, or NULL */
+	uint64_t foreign;        /* 1: counted in thread_self.foreign */
+	uint64_t ctx_rsp;        /* a call's: the context's stack pointer, which runtime calls overwrite */
+
+	uint64_t target; /* masked; the next four are not FRAME_FAST's */
 	uint64_t sp;     /* of a call: points to the return address */
 	uint64_t gpr[ARCH_INT_REGS];
 	uint64_t xmm[ARCH_FLOAT_REGS]; /* low halves: no argument is longer */
 	uint64_t rax, rdx;             /* results */
 	uint64_t xmm0, xmm1;
-
-	struct Frame *prev;        /* of the context */
-	struct Frame *below;       /* of the thread: what it was in before */
-	struct ArchSaved *saved;   /* of an outer entry that is in a runtime call */
-	uint64_t ctx_rsp;          /* a call's: the context's stack pointer, which runtime calls overwrite */
-	void *x87;                 /* ARCH_FNSAVE_SIZE bytes for the x87 state on return, or NULL */
-	_Alignas(16) bool foreign; /* counted in thread_self.foreign */
+	struct LFIContext **where; /* of a prepared call */
 };
+
+/*
+ * A call of a function whose arguments and result are in registers, and none of the former needs an extension (small
+ * signed integers do). `info` is as for lfi_trampoline_addr, without a context.
+ */
+struct Prepared {
+	struct LFIInvokeInfo info;
+	uint8_t int_arg[ARCH_INT_REGS]; /* which argument each register gets */
+	uint8_t float_arg[ARCH_FLOAT_REGS];
+	uint64_t keep[ARCH_INT_REGS]; /* the bits of its type; beyond them the caller's memory may hold anything */
+	uint64_t float_keep[ARCH_FLOAT_REGS];
+};
+
+/* The result in rax and xmm0; as lfi_trampoline_addr when the call fails. `args` is read where registers get some. */
+uint64_t arch_call_prepared(const struct Prepared *prepared, struct LFIContext **ctx, const union LFIValue *args);
+double arch_call_prepared_real(const struct Prepared *prepared, struct LFIContext **ctx, const union LFIValue *args);
 
 /* A call of a typed host function: what the sandbox gave, and what it gets. */
 struct HostCall {

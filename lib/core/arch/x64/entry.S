@@ -49,19 +49,17 @@ arch_entry_begin:
 /*
  * gs base becomes %r14 (I1, I7). Reading it takes 0.8 ns and writing it 12, so it is written only where it differs, and
  * on the way out only where the host had something there. r15 = context, %rbx = box, %rbp = frame, on the host's
- * stack. Changes r11 and, when \thread is not a register that holds &thread_self, rax.
+ * stack. Changes r11 and rax.
  */
-	.macro gs_in thread=%rax
+	.macro gs_in
 	cmpb $0, arch_fsgsbase(%rip)
 	je 770f
-	.ifc \thread,%rax
 	movq %fs:0, %rax
 	addq thread_self@gottpoff(%rip), %rax
-	.endif
 	rdgsbase %r11
 	cmpq %r14, %r11
 	jne 770f
-	cmpq THREAD_GS_LEFT(\thread), %r11
+	cmpq THREAD_GS_LEFT(%rax), %r11
 	je 769f
 770:	call gs_change
 769:
@@ -670,26 +668,11 @@ arch_entry_end:
  * lfi_trampoline: what LFI_INVOKE mostly is, with all the checks that ctx_invoke, frame_push and frame_call make: a
  * context that is not entered, of the thread that enters it quickly, arguments in registers only. Whenever something is
  * different, invoke_slowly spills the arguments into the frame and lets ctx_invoke do the call, or say why not.
+ *
+ * Its length is its cost, at five instructions or so a cycle, so what can be said ahead is: a context whose stack
+ * pointer is enter_rsp has been through quick_enable, and a thread without os_thread_ready has no stack span.
  */
-	.macro trampoline_leave
-	addq $FRAME_SIZE + 8, %rsp
-	.cfi_remember_state
-	.cfi_adjust_cfa_offset -FRAME_SIZE - 8
-	.irp reg, r15,r14,r13,r12,rbx,rbp
-	popq %\reg
-	.cfi_adjust_cfa_offset -8
-	.endr
-	ret
-	.cfi_restore_state
-	.endm
-
-	.type trampoline, @function
-	.globl arch_trampoline
-	.hidden arch_trampoline
-	.balign 64
-arch_trampoline:
-trampoline:
-	.cfi_startproc
+	.macro trampoline_enter
 	pushq %rbp
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset rbp, 0
@@ -710,50 +693,70 @@ trampoline:
 	.cfi_rel_offset r15, 0
 	subq $FRAME_SIZE + 8, %rsp
 	.cfi_adjust_cfa_offset FRAME_SIZE + 8
-	movq %rsp, %rbp
 	movq %fs:0, %r13
+	.endm
+
+	.macro trampoline_leave
+	addq $FRAME_SIZE + 8, %rsp
+	.cfi_remember_state
+	.cfi_adjust_cfa_offset -FRAME_SIZE - 8
+	.irp reg, r15,r14,r13,r12,rbx,rbp
+	popq %\reg
+	.cfi_adjust_cfa_offset -8
+	.endr
+	ret
+	.cfi_restore_state
+	.endm
+
+/* Argument \i of arch_call_prepared, and on to 2 when it is the last. */
+	.macro prepared_int reg, i
+	movzbl PREPARED_INT+\i(%r12), %eax
+	movq (%r14,%rax,8), \reg
+	andq PREPARED_KEEP+8*\i(%r12), \reg
+	cmpb $\i + 1, %r10b
+	jbe 2f
+	.endm
+
+	.type trampoline, @function
+	.globl arch_trampoline
+	.hidden arch_trampoline
+	.balign 64
+arch_trampoline:
+trampoline:
+	.cfi_startproc
+	trampoline_enter
 	movq %r13, %r12
 	addq lfi_invoke_info@gottpoff(%rip), %r12
 	addq thread_self@gottpoff(%rip), %r13
-
-	/* The same box and context, made, with no words on the stack and counted registers. */
-	movq INFO_BOX(%r12), %rbx
 	movq INFO_CTX(%r12), %rax
-	testq %rbx, %rbx
-	jz invoke_slowly
+	movl INFO_ARG_REGS(%r12), %r10d
+
+	/* No words on the stack, and counted registers. The same box and context, made. */
+	cmpq $0, INFO_STACK_BYTES(%r12)
+	jne invoke_slowly
+	cmpb $1, INFO_COUNTED(%r12)
+	jne invoke_slowly
+	/* In: r12 = struct LFIInvokeInfo, or struct Prepared; rax = where the context is, r10d = arg_regs, r13 = thread. */
+fast_checks:
 	testq %rax, %rax
 	jz invoke_slowly
 	movq (%rax), %r15
 	testq %r15, %r15
 	jz invoke_slowly
-	cmpq %rbx, CTX_BOX(%r15)
+	movq CTX_BOX(%r15), %rbx
+	cmpq INFO_BOX(%r12), %rbx
 	jne invoke_slowly
-	movq INFO_STACK_BYTES(%r12), %rax
-	orq INFO_STACK_SKIP(%r12), %rax
-	orq INFO_STACK_TAIL(%r12), %rax
-	jnz invoke_slowly
 	movq INFO_TARGET(%r12), %r11
-	movl INFO_ARG_REGS(%r12), %r10d
 	.globl arch_trampoline_taken
 	.hidden arch_trampoline_taken
 arch_trampoline_taken: /* from here on a signal handler may use lfi_invoke_info */
-	movl %r10d, %eax
-	shrl $16, %eax
-	cmpl $1, %eax /* LFI_INVOKE_COUNTED >> 16 */
-	jne invoke_slowly
 
 	/* frame_push: the thread is ready, and in host code; the context is free and ours. */
-	cmpb $0, THREAD_READY(%r13)
-	je invoke_slowly
 	movq %rsp, %rax
 	subq THREAD_STACK_FLOOR(%r13), %rax
 	cmpq THREAD_STACK_SPAN(%r13), %rax
 	jae invoke_slowly
 	cmpq $0, THREAD_CUR(%r13)
-	jne invoke_slowly
-	cmpb $0, BOX_SINGLE(%rbx)
-	jne invoke_slowly
-	cmpb $0, CTX_METERED(%r15)
 	jne invoke_slowly
 	cmpq %r13, CTX_BIASED(%r15)
 	jne invoke_slowly
@@ -770,51 +773,41 @@ arch_trampoline_taken: /* from here on a signal handler may use lfi_invoke_info 
 fast_target:
 	andl BOX_MASK(%rbx), %r11d
 	addq BOX_BASE(%rbx), %r11
-	movq %r11, FRAME_TARGET(%rbp)
 	movq CTX_REGS+REGS_RSP(%r15), %rax
-	movq %rax, FRAME_CTX_RSP(%rbp)
-	andq $-16, %rax
-	movq %rax, %r14
-	subq BOX_MIN(%rbx), %r14
-	cmpq BOX_SPAN(%rbx), %r14
-	ja invoke_slowly
-	cmpq $CALL_HEADROOM + 8, %r14
-	jb invoke_slowly
-	subq $CALL_HEADROOM + 8, %rax
-	movq %rax, FRAME_SP(%rbp)
+	cmpq CTX_ENTER_RSP(%r15), %rax
+	jne invoke_slowly
+	movq %rax, FRAME_CTX_RSP(%rsp)
+	movq CTX_ENTER_SP(%r15), %rbp
 	movq CTX_RETURN(%r15), %r14
-	cmpq $-1, %r14
-	je invoke_slowly
 	subq $CALLBACK_RESUME, %r14
 
 	/* own: the store, then the look. With the depth, so that a signal handler that enters here does not disown. */
-	movl THREAD_TID(%r13), %r12d
-	movl %r12d, CTX_TID(%r15)
-	movabsq $0x100000001, %r12
-	movq %r12, CTX_DEPTH(%r15) /* and CTX_QUICK */
+	movl THREAD_TID(%r13), %eax
+	movl %eax, CTX_TID(%r15)
+	movabsq $0x100000001, %rax
+	movq %rax, CTX_DEPTH(%r15) /* and CTX_QUICK */
 	.globl arch_fast_entered
 	.hidden arch_fast_entered
 arch_fast_entered: /* from here on an interrupt is for this entry */
 	cmpq %r13, CTX_BIASED(%r15)
 	jne fast_disown
 guard_fast:
-	movq %r14, (%rax)
+	movq %r14, (%rbp)
 guard_fast_end:
-	movq %rbp, FRAME_HOST_SP(%rbp)
-	stmxcsr FRAME_MXCSR(%rbp)
-	fnstcw FRAME_FCW(%rbp)
-	movq %r15, FRAME_CTX(%rbp)
-	movl $FRAME_FAST, FRAME_KIND(%rbp)
-	movl $END_NONE, FRAME_END(%rbp)
-	movq $0, FRAME_PREV(%rbp)
-	movq $0, FRAME_BELOW(%rbp)
-	movq $0, FRAME_SAVED(%rbp)
-	movq $0, FRAME_X87(%rbp)
-	movb $0, FRAME_FOREIGN(%rbp)
+	xorps %xmm8, %xmm8 /* no argument */
+	movq %r15, FRAME_CTX(%rsp)
+	movq %rsp, FRAME_HOST_SP(%rsp)
+	stmxcsr FRAME_MXCSR(%rsp)
+	fnstcw FRAME_FCW(%rsp)
+	movq $FRAME_FAST, FRAME_KIND(%rsp) /* and FRAME_END */
+	movups %xmm8, FRAME_PREV(%rsp) /* and FRAME_BELOW */
+	movups %xmm8, FRAME_SAVED(%rsp) /* and FRAME_X87 */
+	movq $0, FRAME_FOREIGN(%rsp)
 	incq CTX_CALLS(%r15)
-	movq %rbp, CTX_FRAME(%r15)
+	movq %rsp, CTX_FRAME(%r15)
 	movq %r15, THREAD_CUR(%r13)
-	gs_prepare
+	movq BOX_BASE(%rbx), %r14
+	movq %r14, FRAME_GS(%rsp)
 	movl $STATE_SANDBOX, CTX_STATE(%r15)
 	.globl arch_fast_begin
 	.hidden arch_fast_begin
@@ -823,29 +816,31 @@ arch_fast_begin:
 	jne fast_undo
 	cmpb $0, CTX_ATTENTION(%r15)
 	jne fast_undo
-	movl BOX_CODE(%rbx), %r12d
-	gs_in %r13
+	rdgsbase %rax
+	cmpq %r14, %rax
+	jne fast_gs
+	cmpq THREAD_GS_LEFT(%r13), %rax
+	jne fast_gs
+fast_gs_done:
 	ldmxcsr default_mxcsr(%rip)
+	movl BOX_CODE(%rbx), %r12d
 	testl $CODE_X87 | CODE_AVX | CODE_AVX512, %r12d
 	jnz fast_scrub
 fast_scrubbed:
-	xorl %ebx, %ebx
-	movzbl %r10b, %eax
-	cmpl $1, %eax
-	cmovbq %rbx, %rdi
-	cmpl $2, %eax
-	cmovbq %rbx, %rsi
-	cmpl $3, %eax
-	cmovbq %rbx, %rdx
-	cmpl $4, %eax
-	cmovbq %rbx, %rcx
-	cmpl $5, %eax
-	cmovbq %rbx, %r8
-	cmpl $6, %eax
-	cmovbq %rbx, %r9
-	shrl $8, %r10d
-	movzbl %r10b, %r10d
-	testl %r10d, %r10d
+	cmpb $3, %r10b
+	ja fast_many
+	movl $0, %ecx /* keeps the flags */
+	movl $0, %r8d
+	movl $0, %r9d
+	je fast_counted
+	xorl %edx, %edx
+	cmpb $1, %r10b
+	ja fast_counted
+	movl $0, %esi
+	je fast_counted
+	xorl %edi, %edi
+fast_counted:
+	testl $0xff00, %r10d
 	jnz fast_floats
 	.irp i, 0,1,2,3,4,5,6,7
 	xorps %xmm\i, %xmm\i
@@ -854,22 +849,41 @@ fast_go:
 	.irp i, 8,9,10,11,12,13,14,15
 	xorps %xmm\i, %xmm\i
 	.endr
-	movq FRAME_TARGET(%rbp), %r11
-	movq FRAME_SP(%rbp), %rsp
+	movq %rbp, %rsp
 	movl $8, %eax
 	xorl %r10d, %r10d
+	xorl %ebx, %ebx
 	xorl %r12d, %r12d
 	xorl %r13d, %r13d
 	xorl %ebp, %ebp
 	jmpq *%r11
+
+	/* More than three arguments in general registers. */
+fast_many:
+	cmpb $5, %r10b
+	ja fast_counted
+	movl $0, %r9d
+	je fast_counted
+	xorl %r8d, %r8d
+	jmp fast_counted
 
 fast_scrub:
 	x87_enter default_fcw(%rip)
 	upper_scrub
 	jmp fast_scrubbed
 
-	/* The low halves of the first %r10d registers are arguments. */
+	/* As gs_in. rbp is the sandbox's stack pointer here. */
+fast_gs:
+	movq %rbp, %r12
+	movq %rsp, %rbp
+	call gs_change
+	movq %r12, %rbp
+	jmp fast_gs_done
+
+	/* The low halves of the first r10b >> 8 registers are arguments. */
 fast_floats:
+	shrl $8, %r10d
+	movzbl %r10b, %r10d
 	.irp i, 0,1,2,3,4,5,6,7
 	cmpl $\i, %r10d
 	ja 765f
@@ -895,12 +909,11 @@ arch_entry_return:
 	jne return_slowly
 	movl $STATE_HOST, CTX_STATE(%r15)
 	movq %r10, %rsp
-	cld
 	ldmxcsr FRAME_MXCSR(%rsp)
 	movq CTX_BOX(%r15), %rbx
 	movl BOX_CODE(%rbx), %r12d
 	movq FRAME_GS(%rsp), %r11
-	testl $CODE_X87 | CODE_AVX | CODE_AVX512, %r12d
+	testl $CODE_X87 | CODE_AVX | CODE_AVX512 | CODE_DIRECTION, %r12d
 	jnz fast_clean
 fast_cleaned:
 	gs_out
@@ -949,6 +962,7 @@ fast_moved:
 	jmp fast_unmoved
 
 fast_clean:
+	cld
 	testl $CODE_AVX | CODE_AVX512, %r12d
 	jz 1f
 	vzeroupper
@@ -981,6 +995,7 @@ invoke_slowly:
 	.endr
 	movq %rsp, %rdi
 	leaq FRAME_SIZE + 8 + 6*8 + 8(%rsp), %rsi
+	movq %r12, %rdx
 	call ctx_invoke
 	testl %eax, %eax
 	jz invoke_result
@@ -1011,6 +1026,54 @@ fast_ended:
 	jmp invoke_result
 	.cfi_endproc
 	.size trampoline, . - trampoline
+
+/*
+ * uint64_t arch_call_prepared(const struct Prepared *prepared, struct LFIContext **ctx, const union LFIValue *args): the
+ * arguments from where the signature says, each in as many bits as its type has.
+ */
+	.globl arch_call_prepared, arch_call_prepared_real
+	.hidden arch_call_prepared, arch_call_prepared_real
+	.type arch_call_prepared, @function
+	.type arch_call_prepared_real, @function
+	.balign 64
+arch_call_prepared:
+arch_call_prepared_real:
+	.cfi_startproc
+	trampoline_enter
+	addq thread_self@gottpoff(%rip), %r13
+	movq %rdi, %r12
+	movq %rsi, %r11
+	movq %rsi, FRAME_WHERE(%rsp)
+	movq %rdx, %r14
+	movl INFO_ARG_REGS(%r12), %r10d
+	testb %r10b, %r10b
+	jz 2f
+	prepared_int %rdi, 0
+	prepared_int %rsi, 1
+	prepared_int %rdx, 2
+	prepared_int %rcx, 3
+	prepared_int %r8, 4
+	prepared_int %r9, 5
+2:	testl $0xff00, %r10d
+	jnz prepared_floats
+prepared_filled:
+	movq %r11, %rax
+	jmp fast_checks
+
+prepared_floats:
+	movl %r10d, %r15d
+	shrl $8, %r15d
+	.irp i, 0,1,2,3,4,5,6,7
+	movzbl PREPARED_FLOAT+\i(%r12), %eax
+	movq (%r14,%rax,8), %rax
+	andq PREPARED_FLOAT_KEEP+8*\i(%r12), %rax
+	movq %rax, %xmm\i
+	cmpb $\i + 1, %r15b
+	jbe prepared_filled
+	.endr
+	jmp prepared_filled
+	.cfi_endproc
+	.size arch_call_prepared, . - arch_call_prepared
 
 /*
  * size_t copy_guarded(void *dst, const void *src, size_t size): what is left when a page faults.

@@ -13,25 +13,26 @@
 #define CTX_FRAME 32
 #define CTX_DEPTH 40
 #define CTX_QUICK 44
-#define CTX_STATE 2840
-#define CTX_RESUME 48
-#define CTX_RESUME_RSP 56
+#define CTX_ENTER_RSP 48
+#define CTX_ENTER_SP 56
 #define CTX_RETURN 64
-#define CTX_MXCSR 72
-#define CTX_FCW 76
-#define CTX_ENDING 78
-#define CTX_ATTENTION 79
-#define CTX_REGS 80
-#define CTX_YMMH 448
-#define CTX_ZMM 704
-#define CTX_MASK 2752
-#define CTX_CALLS 2816
-#define CTX_RTCALLS 2824
-#define CTX_BIASED 2832
-#define CTX_INSIDE 2848
-#define CTX_SERIAL 2856
-#define CTX_TID 2876
-#define CTX_METERED 2936
+#define CTX_BIASED 72
+#define CTX_STATE 80
+#define CTX_FCW 84
+#define CTX_ENDING 86
+#define CTX_ATTENTION 87
+#define CTX_CALLS 88
+#define CTX_RTCALLS 96
+#define CTX_SERIAL 104
+#define CTX_TID 124
+#define CTX_RESUME 200
+#define CTX_RESUME_RSP 208
+#define CTX_MXCSR 216
+#define CTX_INSIDE 224
+#define CTX_REGS 272
+#define CTX_YMMH 640
+#define CTX_ZMM 896
+#define CTX_MASK 2944
 
 /* struct LFIRegs */
 #define REGS_RAX 0
@@ -59,7 +60,6 @@
 #define BOX_MIN 32
 #define BOX_SPAN 40
 #define BOX_MASK 48
-#define BOX_SINGLE 52
 #define BOX_CALLBACKS 56
 #define BOX_FAR 1080
 
@@ -71,20 +71,21 @@
 #define FRAME_FCW 28
 #define FRAME_KIND 32
 #define FRAME_END 36
-#define FRAME_TARGET 40
-#define FRAME_SP 48
-#define FRAME_GPR 56
-#define FRAME_XMM 104
-#define FRAME_RAX 168
-#define FRAME_RDX 176
-#define FRAME_XMM0 184
-#define FRAME_XMM1 192
-#define FRAME_PREV 200
-#define FRAME_BELOW 208
-#define FRAME_SAVED 216
-#define FRAME_CTX_RSP 224
-#define FRAME_X87 232
-#define FRAME_FOREIGN 240
+#define FRAME_PREV 40
+#define FRAME_BELOW 48
+#define FRAME_SAVED 56
+#define FRAME_X87 64
+#define FRAME_FOREIGN 72
+#define FRAME_CTX_RSP 80
+#define FRAME_TARGET 88
+#define FRAME_SP 96
+#define FRAME_GPR 104
+#define FRAME_XMM 152
+#define FRAME_RAX 216
+#define FRAME_RDX 224
+#define FRAME_XMM0 232
+#define FRAME_XMM1 240
+#define FRAME_WHERE 248
 #define FRAME_SIZE 256
 
 #define FRAME_RUN 0
@@ -103,7 +104,6 @@
 /* struct Thread */
 #define THREAD_CUR 0
 #define THREAD_GS_LEFT 8
-#define THREAD_READY 16
 #define THREAD_TID 20
 #define THREAD_STACK_FLOOR 24
 #define THREAD_STACK_SPAN 32
@@ -114,8 +114,16 @@
 #define INFO_TARGET 16
 #define INFO_STACK_BYTES 24
 #define INFO_ARG_REGS 32
-#define INFO_STACK_SKIP 40
-#define INFO_STACK_TAIL 48
+#define INFO_COUNTED 34 /* the byte of LFI_INVOKE_COUNTED */
+
+/* struct Prepared, which begins as struct LFIInvokeInfo */
+#define PREPARED_INT 56
+#define PREPARED_FLOAT 62
+#define PREPARED_KEEP 72
+#define PREPARED_FLOAT_KEEP 120
+
+/* In CTX_ENTER_SP when there is no quick way: the kernel's, so that the store there faults. */
+#define QUICK_NONE -16
 
 /* Bytes left free above a call's stack: the red zone of what a handler interrupted, and what a callback looks at as
  * stack arguments. */
@@ -129,6 +137,7 @@
 #define CODE_AVX 1
 #define CODE_AVX512 2
 #define CODE_X87 4
+#define CODE_DIRECTION 16
 #define CODE_MASK64 0x80000000 /* ours: mask registers have 64 bits on this machine */
 
 #define MXCSR_DEFAULT 0x1f80
