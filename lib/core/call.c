@@ -65,9 +65,9 @@ quick_disable(struct LFIContext *ctx)
 static void
 quick_enable(struct LFIContext *ctx, const struct Frame *frame)
 {
+	/* A nested one has another stack pointer; its outermost one's is to stay. */
 	if (frame->prev || ctx->box->single_thread || !arch_fsgsbase ||
-	    atomic_load_explicit(&ctx->return_l, memory_order_relaxed) == UINT64_MAX ||
-	    atomic_load_explicit(&ctx->biased, memory_order_relaxed) != thread_id())
+	    atomic_load_explicit(&ctx->return_l, memory_order_relaxed) == UINT64_MAX)
 		return;
 	if (atomic_load_explicit(&ctx->enter_rsp, memory_order_relaxed) != frame->ctx_rsp) {
 		atomic_store(&ctx->enter_sp, frame->sp);

@@ -102,6 +102,8 @@ the_stack_is_aligned_and_has_room(void **state)
 		uint64_t sp = LFI_INVOKE(f.box, &f.ctx, fn, uint64_t, (void));
 		assert_int_equal(sp % 16, 8);
 		assert_in_range(sp, f.stack - 16 - CALL_HEADROOM - 8, f.stack - CALL_HEADROOM - 8);
+		for (int quick = 0; quick < 2; quick++)
+			assert_int_equal(LFI_INVOKE(f.box, &f.ctx, fn, uint64_t, (void)), sp);
 	}
 	/* What is written must lie in what can be mapped. */
 	lfi_box_mapat(f.box, low, PAGE, RW, ANON | LFI_MAP_FIXED, -1, 0);
@@ -113,6 +115,305 @@ the_stack_is_aligned_and_has_room(void **state)
 	lfi_ctx_regs(f.ctx)->sp = lfi_box_info(f.box).max + 16;
 	LFI_INVOKE(f.box, &f.ctx, fn, uint64_t, (void));
 	assert_error(LFI_ERR_RANGE);
+	drop(&f);
+}
+
+/* What the first calls put on the stack is no matter of the next. */
+static void
+words_of_one_call_are_not_below_the_next(void **state)
+{
+	typedef struct Big { uint64_t x[4]; } Big;
+	struct Fixture f = fixture(UNVERIFIED);
+	lfiptr fn = LOAD_FN(f.box, fn_sp, fn_x87);
+	union LFIValue args[10] = {{.u = 0}}, ret = {.p = &(Big) {{0}}};
+	uint64_t sp = f.stack - CALL_HEADROOM - 8;
+
+	assert_done(lfi_call(f.ctx, fn, "L(LLLLLLLLLL)", args, &ret));
+	assert_int_equal(ret.u, sp - 32);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, fn, uint64_t, (void)), sp);
+	ret.p = &(Big) {{0}};
+	assert_done(lfi_call(f.ctx, fn, "{LLLL}()", NULL, &ret));
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, fn, uint64_t, (void)), sp);
+	drop(&f);
+}
+
+static void
+contexts_start_without_a_quick_way_and_without_fsgsbase_stay_so(void **state)
+{
+	bool have = arch_fsgsbase;
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr fn = LOAD(f.box, code_add);
+
+	assert_true(atomic_load(&f.ctx->enter_sp) == (uint64_t) QUICK_NONE);
+	assert_true(atomic_load(&f.ctx->enter_rsp) % 8 != 0);
+	arch_fsgsbase = false;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(LFI_INVOKE(f.box, &f.ctx, fn, int, (int, int), 40, i), 40 + i);
+	assert_true(atomic_load(&f.ctx->enter_sp) == (uint64_t) QUICK_NONE);
+	arch_fsgsbase = have;
+	drop(&f);
+}
+
+/* A reset takes the page that functions return to. */
+static void
+after_a_reset_to_before_init_ret_nothing_is_called(void **state)
+{
+	struct LFIEngine *engine = lfi_new((struct LFIOptions) {.boxsize = 0}, 1);
+	struct LFIBox *box = lfi_box_new(engine);
+	struct LFIContext *ctx = lfi_ctx_new(box, NULL);
+	lfiptr fn = LOAD(box, code_add);
+	struct BoxImage *image;
+
+	lfi_ctx_regs(ctx)->sp = map(box, PAGE) + PAGE;
+	image = box_freeze(box);
+	assert_non_null(image);
+	assert_done(lfi_box_init_ret(box));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(LFI_INVOKE(box, &ctx, fn, int, (int, int), 40, i), 40 + i);
+	assert_done(box_reset(box, false));
+	assert_int_equal(LFI_INVOKE(box, &ctx, fn, int, (int, int), 1, 2), 0);
+	assert_error(LFI_ERR_INVALID);
+	box_image_put(image);
+	lfi_box_free(box);
+	lfi_free(engine);
+}
+
+/* ---- At a thread's end ---- */
+
+static pthread_key_t late;
+static struct Fixture *ending;
+static lfiptr trap_fn;
+
+/* After the core's own destructor, which takes the signal stack. */
+static void
+trap_late(void *arg)
+{
+	struct LFIContext *ctx = arg;
+	stack_t now;
+
+	sigaltstack(NULL, &now);
+	assert_true(now.ss_flags & SS_DISABLE);
+	LFI_INVOKE(ending->box, &ctx, trap_fn, void, (void));
+	assert_error(LFI_ERR_FAULT);
+	sigaltstack(NULL, &now);
+	assert_false(now.ss_flags & SS_DISABLE);
+}
+
+static void *
+call_and_end(void *arg)
+{
+	struct LFIContext *ctx = lfi_ctx_new(ending->box, NULL);
+
+	lfi_ctx_regs(ctx)->sp = ending->stack;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(LFI_INVOKE(ending->box, &ctx, add, int, (int, int), 40, i), 40 + i);
+	pthread_setspecific(late, ctx);
+	return arg;
+}
+
+static void
+a_destructor_that_calls_gets_a_signal_stack_again(void **state)
+{
+	struct Fixture f = entered_fixture((struct LFIOptions) {.boxsize = 0});
+	pthread_t thread;
+
+	ending = &f;
+	trap_fn = LOAD(f.box, code_ud2);
+	assert_int_equal(pthread_key_create(&late, trap_late), 0);
+	assert_int_equal(pthread_create(&thread, NULL, call_and_end, NULL), 0);
+	pthread_join(thread, NULL);
+	pthread_key_delete(late);
+	drop(&f);
+}
+
+/* ---- Prepared calls ---- */
+
+/* The only argument or result has a type of `bits` bits: more than that of a value is the host's. */
+static void
+check_type(struct Fixture *f, char letter, unsigned bits, bool is_signed, lfiptr same)
+{
+	const uint64_t garbage = 0xdeadbeefdeadbeef;
+	char in[] = {'L', '(', letter, ')', 0}, out[] = {letter, '(', 'L', ')', 0};
+	struct LFIFn *take = lfi_fn_new(f->box, same, in), *give = lfi_fn_new(f->box, same, out);
+
+	for (int top = 0; top < 2; top++) {
+		uint64_t mask = UINT64_MAX >> (64 - bits), value = (uint64_t) top << (bits - 1) | (bits > 1 ? 5 : 0);
+		uint64_t extended = is_signed && top ? value | ~mask : value;
+		union LFIValue arg = {.u = value | (garbage & ~mask)}, ret = {.u = garbage}, all;
+
+		for (int i = 0; i < 3; i++) {
+			assert_done(lfi_fn_call(take, &f->ctx, &arg, &ret));
+			/* The callee may want small integers in 32 bits; more are not the host's. */
+			assert_int_equal((uint32_t) ret.u, bits == 1 ? 1 : (uint32_t) extended);
+			assert_true(ret.u >> 32 == extended >> 32 || ret.u >> 32 == 0 || bits == 1);
+			all.u = arg.u;
+			ret.u = garbage;
+			assert_done(lfi_fn_call(give, &f->ctx, &all, &ret));
+			assert_true(ret.u == (bits == 1 ? 1 : extended));
+			assert_done(lfi_fn_call(give, &f->ctx, &all, NULL));
+		}
+	}
+	lfi_fn_free(take);
+	lfi_fn_free(give);
+}
+
+extern const uint8_t fn_same[], fn_same_real[], fn_real_bits[], fn_mixed[], fn_prepared_end[];
+__asm__(".pushsection .text\n"
+	".balign 32\n"
+	"fn_same:\n"
+	"	movq %rdi, %rax\n"
+	"	ret\n"
+	".balign 32\n"
+	"fn_same_real:\n"
+	"	ret\n"
+	".balign 32\n"
+	"fn_real_bits:\n"
+	"	movq %xmm0, %rax\n"
+	"	ret\n"
+	".balign 32\n"
+	/* The sum of each register times its place: rdi 1, …, r9 6, xmm0 7, …, xmm7 14. */
+	"fn_mixed:\n"
+	"	imulq $2, %rsi\n"
+	"	imulq $3, %rdx\n"
+	"	imulq $4, %rcx\n"
+	"	imulq $5, %r8\n"
+	"	imulq $6, %r9\n"
+	"	leaq (%rdi,%rsi), %rax\n"
+	"	addq %rdx, %rax\n"
+	"	addq %rcx, %rax\n"
+	"	addq %r8, %rax\n"
+	"	addq %r9, %rax\n"
+	".irp i, 0,1,2,3,4,5,6,7\n"
+	"	cvttsd2siq %xmm\\i, %rcx\n"
+	"	imulq $7 + \\i, %rcx\n"
+	"	addq %rcx, %rax\n"
+	".endr\n"
+	"	ret\n"
+	".balign 32\n"
+	"fn_prepared_end:\n"
+	".popsection\n");
+
+static void
+prepared_calls_pass_the_bits_of_each_type(void **state)
+{
+	static const struct { char letter; unsigned bits; bool is_signed; } types[] = {
+		{'b', 8, true}, {'B', 8, false}, {'h', 16, true}, {'H', 16, false}, {'i', 32, true}, {'I', 32, false},
+		{'l', 64, true}, {'L', 64, false}, {'?', 1, false},
+	};
+	struct Fixture f = fixture(UNVERIFIED);
+	lfiptr fns = LOAD_FN(f.box, fn_same, fn_prepared_end);
+	union LFIValue arg = {.u = 0xdeadbeef40490fdb}, ret = {.u = UINT64_MAX};
+	struct LFIFn *bits = lfi_fn_new(f.box, fns + (lfiptr) (fn_real_bits - fn_same), "L(f)");
+	struct LFIFn *same = lfi_fn_new(f.box, fns + (lfiptr) (fn_same_real - fn_same), "f(f)");
+	struct LFIFn *same_double = lfi_fn_new(f.box, fns + (lfiptr) (fn_same_real - fn_same), "d(d)");
+
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+		check_type(&f, types[i].letter, types[i].bits, types[i].is_signed, fns);
+	for (int i = 0; i < 3; i++) {
+		assert_done(lfi_fn_call(bits, &f.ctx, &arg, &ret));
+		assert_int_equal(ret.u, 0x40490fdb);
+		ret.u = UINT64_MAX;
+		assert_done(lfi_fn_call(same, &f.ctx, &arg, &ret));
+		assert_int_equal(ret.u, 0x40490fdb);
+		assert_done(lfi_fn_call(same, &f.ctx, &arg, NULL));
+		assert_done(lfi_fn_call(same_double, &f.ctx, &arg, &ret));
+		assert_int_equal(ret.u, arg.u);
+	}
+	lfi_fn_free(bits);
+	lfi_fn_free(same);
+	lfi_fn_free(same_double);
+	drop(&f);
+}
+
+/* Any number of registers of both kinds, in any order; what gets no argument is zero. */
+static void
+prepared_calls_fill_the_registers_of_their_signature(void **state)
+{
+	struct Fixture f = fixture(UNVERIFIED);
+	lfiptr fn = LOAD_FN(f.box, fn_mixed, fn_prepared_end);
+
+	for (unsigned round = 0; round < 2 * 7 * 9; round++) {
+		unsigned ints = round % 7, floats = round / 7 % 9, n = 0;
+		bool floats_first = round >= 7 * 9;
+		char text[32] = "L(";
+		union LFIValue args[14], ret;
+		uint64_t sum = 0;
+		struct LFIFn *prepared;
+
+		for (unsigned i = 0, j = 0; i < ints || j < floats; n++) {
+			bool real = i == ints || (j < floats && (floats_first || n % 2));
+
+			text[2 + n] = real ? 'd' : 'l';
+			if (real)
+				args[n].d = 100 + n;
+			else
+				args[n].i = 100 + n;
+			sum += (100 + n) * (real ? 7 + j++ : 1 + i++);
+		}
+		text[2 + n] = ')';
+		prepared = lfi_fn_new(f.box, fn, text);
+		for (int i = 0; i < 3; i++) {
+			assert_done(lfi_fn_call(prepared, &f.ctx, n ? args : NULL, &ret));
+			assert_int_equal(ret.u, sum);
+		}
+		lfi_fn_free(prepared);
+	}
+	drop(&f);
+}
+
+static void
+prepared_calls_say_what_is_missing(void **state)
+{
+	static const char *const texts[] = {"i(ii)", "d(ii)", "?(ii)", "v(ii)"};
+	struct Fixture f = entered_fixture((struct LFIOptions) {.boxsize = 0});
+	union LFIValue args[2] = {{.i = 1}, {.i = 2}}, ret = {.u = 0x5ec2e7};
+	struct LFIFn *fn;
+
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		struct LFIContext *none = NULL;
+
+		fn = lfi_fn_new(f.box, add, texts[i]);
+		assert_int_equal(lfi_fn_call(fn, &f.ctx, NULL, &ret), -1);
+		assert_error(LFI_ERR_SIGNATURE);
+		assert_int_equal(lfi_fn_call(fn, NULL, args, &ret), -1);
+		assert_error(LFI_ERR_INVALID);
+		assert_int_equal(lfi_fn_call(fn, &none, args, &ret), -1);
+		assert_error(LFI_ERR_INVALID); /* no clone callback */
+		assert_int_equal(ret.u, 0x5ec2e7);
+		assert_done(lfi_fn_call(fn, &f.ctx, args, NULL));
+		if (texts[i][0] == 'v') {
+			assert_done(lfi_fn_call(fn, &f.ctx, args, &ret));
+			assert_int_equal(ret.u, 0x5ec2e7);
+		}
+		lfi_fn_free(fn);
+		/* Its memory may hold what it held. */
+		assert_int_equal(lfi_fn_call(fn, &f.ctx, args, NULL), -1);
+		assert_error(LFI_ERR_INVALID);
+	}
+	drop(&f);
+}
+
+/* They leave alone what the host has put into lfi_invoke_info for its own next call, but for the count. */
+static void
+prepared_calls_do_not_change_what_they_were_made_of(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	union LFIValue args[2] = {{.i = 40}, {.i = 2}}, ret;
+	struct LFIFn *fn;
+
+	add = LOAD(f.box, code_add);
+	fn = lfi_fn_new(f.box, add, "i(ii)");
+	for (int i = 0; i < 4; i++) {
+		struct LFIContext *ctx = lfi_ctx_new(f.box, NULL);
+
+		lfi_ctx_regs(ctx)->sp = f.stack;
+		for (int j = 0; j < 3; j++) { /* slowly, then quickly */
+			assert_done(lfi_fn_call(fn, &ctx, args, &ret));
+			assert_int_equal(ret.i, 42);
+		}
+		lfi_ctx_free(ctx);
+	}
+	lfi_fn_free(fn);
 	drop(&f);
 }
 
@@ -283,6 +584,14 @@ main(void)
 		cmocka_unit_test(registers_that_are_not_counted_are_all_passed),
 		cmocka_unit_test(a_long_double_comes_back_each_time),
 		cmocka_unit_test(the_stack_is_aligned_and_has_room),
+		cmocka_unit_test(words_of_one_call_are_not_below_the_next),
+		cmocka_unit_test(contexts_start_without_a_quick_way_and_without_fsgsbase_stay_so),
+		cmocka_unit_test(after_a_reset_to_before_init_ret_nothing_is_called),
+		cmocka_unit_test(a_destructor_that_calls_gets_a_signal_stack_again),
+		cmocka_unit_test(prepared_calls_pass_the_bits_of_each_type),
+		cmocka_unit_test(prepared_calls_fill_the_registers_of_their_signature),
+		cmocka_unit_test(prepared_calls_say_what_is_missing),
+		cmocka_unit_test(prepared_calls_do_not_change_what_they_were_made_of),
 		cmocka_unit_test(without_init_ret_nothing_is_called),
 		cmocka_unit_test(control_words_are_those_at_the_entry),
 		cmocka_unit_test(nothing_is_taken_from_what_lay_on_the_stack),
