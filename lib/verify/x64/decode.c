@@ -94,11 +94,12 @@ prefixes(struct cursor *c)
 	return 0;
 }
 
+static const uint8_t select_pp[4] = {0, 1, 2, 3};
+
 /* C5 and C4: never anything else in 64-bit mode. */
 static int
 vex(struct cursor *c)
 {
-	static const uint8_t select[4] = {0, 1, 2, 3};
 	struct insn *insn = c->insn;
 	bool three = *c->p++ == 0xc4;
 	unsigned first = *c->p++, last = first, map = 1;
@@ -115,10 +116,49 @@ vex(struct cursor *c)
 	if (map < 1 || map > 3)
 		return refuse(c, LFI_RULE_DECODE, "not an instruction");
 	insn->vex = true;
-	insn->vex_l = last & 4;
+	insn->vex_l = last >> 2 & 1;
 	insn->v = (uint8_t) (~last >> 3 & 15);
 	insn->map = (uint8_t) (V0F + map - 1);
-	c->select = select[last & 3];
+	c->select = select_pp[last & 3];
+	insn->opcode = *c->p++;
+	return 0;
+}
+
+/* Of the bits that AVX-512 leaves reserved, APX and AVX10.2 make other instructions. I1. */
+static int
+evex_reserved(struct cursor *c, unsigned p0, unsigned p1)
+{
+	if (c->insn->rex_seen || (c->insn->prefixes & (P_66 | P_F2 | P_F3 | P_LOCK)))
+		return refuse(c, LFI_RULE_PREFIX, "prefix in front of EVEX");
+	if (p0 & 8 || !(p1 & 4))
+		return refuse(c, LFI_RULE_DECODE, "reserved bit of EVEX");
+	return 0;
+}
+
+/* 62: never anything else in 64-bit mode. R, X, B, R', vvvv and V' are inverted. */
+static int
+evex(struct cursor *c)
+{
+	static const uint8_t maps[8] = {[1] = E0F, [2] = E38, [3] = E3A, [5] = E5, [6] = E6};
+	struct insn *insn = c->insn;
+	unsigned p0 = c->p[1], p1 = c->p[2], p2 = c->p[3];
+	int rule;
+
+	c->p += 4;
+	if ((rule = evex_reserved(c, p0, p1)))
+		return rule;
+	if (!maps[p0 & 7])
+		return refuse(c, LFI_RULE_DECODE, "not an instruction");
+	insn->vex = insn->evex = true;
+	insn->rex = (uint8_t) ((p0 & 0x80 ? 0 : REX_R) | (p0 & 0x40 ? 0 : REX_X) | (p0 & 0x20 ? 0 : REX_B) |
+			       (p0 & 0x10 ? 0 : EVEX_R) | (p1 & 0x80 ? REX_W : 0));
+	insn->map = (uint8_t) (maps[p0 & 7] + (p1 >> 7));
+	insn->v = (uint8_t) ((~p1 >> 3 & 15) | (p2 & 8 ? 0 : 16));
+	c->select = select_pp[p1 & 3];
+	insn->zeroing = p2 & 0x80;
+	insn->vex_l = insn->rounding = p2 >> 5 & 3;
+	insn->evex_b = p2 & 0x10;
+	insn->mask = p2 & 7;
 	insn->opcode = *c->p++;
 	return 0;
 }
@@ -131,6 +171,8 @@ opcode(struct cursor *c)
 
 	if ((byte & 0xfe) == 0xc4)
 		return vex(c);
+	if (byte == 0x62)
+		return evex(c);
 	c->p++;
 	insn->map = ONE;
 	if (byte == 0x0f) {
@@ -198,6 +240,107 @@ row_vex(struct cursor *c)
 	return 0;
 }
 
+/* EVEX.b: of memory, one element for all; between registers, rounding or no exceptions, then of 512 bits. */
+static int
+row_broadcast(struct cursor *c, bool memory)
+{
+	struct insn *insn = c->insn;
+	unsigned flags = insn->row->flags;
+
+	if (!(flags & (memory ? BC | BC2 : ER | SAE)))
+		return refuse(c, LFI_RULE_DECODE, "EVEX.b is not used here");
+	if (!memory)
+		insn->vex_l = 2;
+	return 0;
+}
+
+static int
+row_mask(struct cursor *c, bool memory)
+{
+	struct insn *insn = c->insn;
+	const struct row *row = insn->row;
+
+	if (insn->mask ? row->flags & NOMASK : row->kind == GATHER)
+		return refuse(c, LFI_RULE_DECODE, insn->mask ? "there is no mask here" : "there must be a mask here");
+	if (insn->zeroing &&
+	    (!insn->mask || row->kind == GATHER || (row->reg & (CLASS | W)) == (K | W) || (memory && row->rm & W)))
+		return refuse(c, LFI_RULE_DECODE, "EVEX.z does not fit");
+	return 0;
+}
+
+/* ModRM is next. A gather's V' is its index register's. */
+static int
+row_evex(struct cursor *c)
+{
+	struct insn *insn = c->insn;
+	unsigned flags = insn->row->flags;
+	bool memory = *c->p < 0xc0;
+	int rule;
+
+	if ((insn->evex_b && (rule = row_broadcast(c, memory))) || (rule = row_mask(c, memory)))
+		return rule;
+	if (insn->vex_l == 3 || (flags & L0 && insn->vex_l) || (flags & L1 && !insn->vex_l) ||
+	    (flags & L2 && insn->vex_l != 2))
+		return refuse(c, LFI_RULE_DECODE, "vector length does not exist");
+	if (!insn->row->v && insn->v & (insn->row->kind == GATHER ? 15 : 31))
+		return refuse(c, LFI_RULE_DECODE, "EVEX.vvvv is not used here");
+	return 0;
+}
+
+/* There are 16 general and 8 mask registers; what other numbers mean is not the same everywhere. I1. */
+static bool
+exists(unsigned operand, unsigned number)
+{
+	unsigned class = operand & CLASS;
+
+	return class == K ? number < 8 : class >= Vx || number < 16;
+}
+
+static int
+vex_registers(struct cursor *c)
+{
+	const struct insn *insn = c->insn;
+	const struct row *row = insn->row;
+
+	if (!exists(row->reg, insn->reg) || (row->v && !exists(row->v, insn->v)) ||
+	    (!insn->memory && !exists(row->rm, insn->rm)))
+		return refuse(c, LFI_RULE_DECODE, "register does not exist");
+	return 0;
+}
+
+static bool
+gather_repeats(const struct insn *insn)
+{
+	if (insn->row->v && (insn->reg == insn->v || insn->v == insn->index))
+		return true;
+	return insn->row->reg & W && insn->reg == insn->index;
+}
+
+static int
+distinct_registers(struct cursor *c)
+{
+	const struct insn *insn = c->insn;
+
+	if (insn->row->kind == GATHER && gather_repeats(insn))
+		return refuse(c, LFI_RULE_DECODE, "gather with the same register twice");
+	if (insn->row->flags & DISTINCT && (insn->reg == insn->v || (!insn->memory && insn->reg == insn->rm)))
+		return refuse(c, LFI_RULE_DECODE, "writes one of its sources");
+	return 0;
+}
+
+/* What an 8-bit displacement counts: bytes, with EVEX what is accessed, or elements. */
+static int
+disp8_unit(const struct insn *insn)
+{
+	if (!insn->evex)
+		return 1;
+	if (insn->row->flags & ELEMENTS && insn->row->mem != BY_W)
+		return insn->row->mem;
+	if (insn->row->flags & ELEMENTS)
+		return insn->rex & REX_W ? 8 : 4;
+	return (int) memory_size_x64(insn);
+}
+
 /* After ModRM in memory form. SIB without base means disp32; so does ModRM without base, relative to rip. */
 static int
 memory(struct cursor *c, unsigned modrm)
@@ -215,7 +358,9 @@ memory(struct cursor *c, unsigned modrm)
 
 		insn->scale = (uint8_t) (1 << (sib >> 6));
 		insn->base = (uint8_t) ((sib & 7) | (insn->rex & REX_B) << 3);
-		if (index != 4 || insn->row->kind == GATHER)
+		if (insn->row->kind == GATHER)
+			insn->index = (uint8_t) (index | (insn->evex ? insn->v & 16 : 0));
+		else if (index != 4)
 			insn->index = (uint8_t) index;
 		if ((sib & 7) == 5 && mod == 0) {
 			insn->base = NO_REG;
@@ -231,7 +376,7 @@ memory(struct cursor *c, unsigned modrm)
 		memcpy(&insn->disp, c->p, 4);
 		c->p += 4;
 	} else if (mod == 1) {
-		insn->disp = (int8_t) *c->p++;
+		insn->disp = (int8_t) *c->p++ * disp8_unit(insn);
 	}
 	return 0;
 }
@@ -243,7 +388,7 @@ modrm(struct cursor *c)
 	const struct row *row = insn->row;
 	unsigned byte = *c->p++;
 
-	insn->reg = (uint8_t) ((byte >> 3 & 7) | (insn->rex & REX_R) << 1);
+	insn->reg = (uint8_t) ((byte >> 3 & 7) | (insn->rex & REX_R) << 1 | (insn->rex & EVEX_R));
 	if (byte < 0xc0) {
 		if (row->rm & REG || row->only)
 			return refuse(c, LFI_RULE_INSTRUCTION, "instruction is not allowed");
@@ -251,7 +396,7 @@ modrm(struct cursor *c)
 	}
 	if (row->rm & MEM || (row->only && !(row->only >> (byte & 7) & 1)))
 		return refuse(c, LFI_RULE_INSTRUCTION, "instruction is not allowed");
-	insn->rm = (uint8_t) ((byte & 7) | (insn->rex & REX_B) << 3);
+	insn->rm = (uint8_t) ((byte & 7) | (insn->rex & REX_B) << 3 | (insn->evex ? (insn->rex & REX_X) << 3 : 0));
 	return 0;
 }
 
@@ -330,7 +475,7 @@ written_by(const struct insn *insn, unsigned operand, unsigned number)
 	return 1u << number;
 }
 
-static const uint8_t is_protected[16] = {[RSP] = 1, [R14] = 1, [R15] = 1};
+static const uint8_t is_protected[32] = {[RSP] = 1, [R14] = 1, [R15] = 1};
 
 /* I2. Few instructions have one of those registers as an operand at all. */
 static void
@@ -369,15 +514,14 @@ decode(struct cursor *c)
 		return rule;
 	if ((insn->prefixes || insn->row->flags & (NOREX | RELAXED)) && (rule = row_prefixes(c)))
 		return rule;
-	if (insn->vex && (rule = row_vex(c)))
+	if (insn->vex && (rule = insn->evex ? row_evex(c) : row_vex(c)))
 		return rule;
 	insn->operand = operand_sizes[(insn->rex & REX_W) | (insn->prefixes & P_66)];
 	if (has_modrm(c, insn->row)) {
 		if ((rule = modrm(c)))
 			return rule;
-		if (insn->row->kind == GATHER &&
-		    (insn->reg == insn->v || insn->reg == insn->index || insn->v == insn->index))
-			return refuse(c, LFI_RULE_DECODE, "gather with the same register twice");
+		if (insn->vex && ((rule = vex_registers(c)) || (rule = distinct_registers(c))))
+			return rule;
 	} else if (insn->row->op) {
 		insn->rm = (uint8_t) ((insn->opcode & 7) | (insn->rex & REX_B) << 3);
 	}
@@ -419,7 +563,13 @@ class_size(const struct insn *insn, unsigned class)
 	case Gs:
 		return insn->operand == 2 ? 2 : 8;
 	case Vx:
-		return insn->vex_l ? 32 : 16;
+		return 16u << insn->vex_l;
+	case Vh:
+		return 8u << insn->vex_l;
+	case Vf:
+		return 4u << insn->vex_l;
+	case Ve:
+		return 2u << insn->vex_l;
 	case Vo:
 		return 16;
 	default:
@@ -430,9 +580,14 @@ class_size(const struct insn *insn, unsigned class)
 unsigned
 memory_size_x64(const struct insn *insn)
 {
-	unsigned size = insn->row->mem;
+	const struct row *row = insn->row;
+	unsigned size = row->mem, element = insn->rex & REX_W ? 8 : 4;
 
-	if (size == BY_W)
-		return insn->rex & REX_W ? 8 : 4;
-	return size ? size : class_size(insn, insn->row->rm & CLASS);
+	if (insn->evex_b)
+		return row->flags & BC2 ? 2 : element;
+	if (size == BY_W && !(row->flags & ELEMENTS))
+		return element;
+	if (size == DUP && !insn->vex_l)
+		return 8;
+	return size && size < DUP && !(row->flags & ELEMENTS) ? size : class_size(insn, row->rm & CLASS);
 }

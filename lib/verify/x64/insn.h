@@ -12,8 +12,8 @@ enum { RAX = 0, RCX = 1, RSP = 4, RSI = 6, RDI = 7, R11 = 11, R14 = 14, R15 = 15
 
 #define PROTECTED (1u << RSP | 1u << R14 | 1u << R15)
 
-/* In the place of a base or index register. */
-enum { RIP = 16, NO_REG = 17 };
+/* In the place of a base or index register; an index can be one of 32 vector registers. */
+enum { RIP = 32, NO_REG = 33 };
 
 /* Prefix bytes seen. */
 enum {
@@ -28,7 +28,7 @@ enum {
 	P_REFUSED = 1 << 8, /* 26, 36, 64 */
 };
 
-enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
+enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8, EVEX_R = 16 };
 
 /* An instruction has at most this many bytes. */
 #define INSN_MAX 15
@@ -47,14 +47,19 @@ struct insn {
 	uint16_t written; /* protected registers that are operands and written, as bits */
 	uint8_t size;
 	uint8_t map, opcode;
-	uint8_t rex;   /* W, R, X, B, also from VEX */
-	bool rex_seen; /* a REX prefix proper: byte registers 4 to 7 are spl to dil */
-	bool vex, vex_l;
-	uint8_t v;       /* VEX.vvvv */
-	uint8_t operand; /* operand size in bytes: 2, 4, 8 */
-	uint8_t digit;   /* ModRM.reg where it is part of the opcode */
-	bool memory;     /* ModRM.rm (or a moffs) is memory: base, index, scale (if there is a SIB), disp */
-	uint8_t reg, rm; /* with REX.R and REX.B; rm is the low opcode bits' register where .op is used */
+	uint8_t rex;      /* W, R, X, B, also from VEX and EVEX; R' */
+	bool rex_seen;    /* a REX prefix proper: byte registers 4 to 7 are spl to dil */
+	bool vex, evex;   /* an EVEX instruction is both */
+	uint8_t vex_l;    /* vector length: 128 bits << vex_l */
+	uint8_t v;        /* VEX.vvvv, with V' */
+	uint8_t mask;     /* EVEX.aaa, 0: all elements */
+	bool zeroing;     /* EVEX.z */
+	bool evex_b;      /* of memory one element for all; between registers rounding or no exceptions */
+	uint8_t rounding; /* EVEX.L'L, also where vex_l is 2 for all of its values */
+	uint8_t operand;  /* operand size in bytes: 2, 4, 8 */
+	uint8_t digit;    /* ModRM.reg where it is part of the opcode */
+	bool memory;      /* ModRM.rm (or a moffs) is memory: base, index, scale (if there is a SIB), disp */
+	uint8_t reg, rm;  /* with REX.R and REX.B; rm is the low opcode bits' register where .op is used */
 	uint8_t base, index, scale;
 };
 

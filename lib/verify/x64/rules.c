@@ -417,7 +417,7 @@ confirms(const struct insn *insn)
 {
 	const struct row *row = insn->row;
 
-	return is_at(insn, RSP) && !(row->flags & (MAYBE | FREE)) && (row->rm & CLASS) != St &&
+	return is_at(insn, RSP) && !(row->flags & (MAYBE | FREE)) && !insn->mask && (row->rm & CLASS) != St &&
 	       magnitude(insn->disp) + memory_size_x64(insn) <= MAX_CONFIRM;
 }
 
@@ -572,13 +572,28 @@ check_kind(struct scan *s, const struct insn *insn)
 }
 
 static void
+note_evex(struct scan *s, const struct insn *insn)
+{
+	s->code |= LFI_CODE_AVX | LFI_CODE_AVX512;
+	s->cpu |= (uint64_t) 1 << LFI_CPU_AVX512F;
+	if (insn->vex_l < 2 && !(insn->row->flags & (L0 | LIG)))
+		s->cpu |= (uint64_t) 1 << LFI_CPU_AVX512VL;
+}
+
+static void
 note(struct scan *s, const struct insn *insn)
 {
 	const struct row *row = insn->row;
 
 	s->code |= row->code;
+	if (insn->evex)
+		note_evex(s, insn);
 	if (!row->cpu && !row->cpu256 && !(row->flags & CX16))
 		return;
+	if (row->flags & CPUW) {
+		s->cpu |= (uint64_t) 1 << ((insn->rex & REX_W ? row->cpu256 : row->cpu) - 1);
+		return;
+	}
 	if (row->cpu)
 		s->cpu |= (uint64_t) 1 << (row->cpu - 1);
 	if (row->cpu256 && insn->vex_l)

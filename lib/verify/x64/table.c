@@ -8,6 +8,7 @@
 #define CPU(name) (LFI_CPU_##name + 1)
 #define AVXINT .cpu256 = CPU(AVX2)
 #define AVX LFI_CODE_AVX
+#define AVX512 LFI_CODE_AVX512
 #define X87 LFI_CODE_X87
 #define FPCONTROL LFI_CODE_FPCONTROL
 #define DIRECTION LFI_CODE_DIRECTION
@@ -29,6 +30,23 @@ enum {
 #define OPCODES_PF2(map, first, last, entry) [map][3][first... last] = entry,
 #define OPCODES_OSZ(map, first, last, entry) OPCODES_NP(map, first, last, entry) OPCODES_P66(map, first, last, entry)
 #define OPCODES_PS OPCODES_OSZ
+#define OPCODES_NPW0 OPCODES_NP
+#define OPCODES_P66W0 OPCODES_P66
+#define OPCODES_PF3W0 OPCODES_PF3
+#define OPCODES_PF2W0 OPCODES_PF2
+#define OPCODES_NPW1(map, first, last, entry) OPCODES_NP(map + 1, first, last, entry)
+#define OPCODES_P66W1(map, first, last, entry) OPCODES_P66(map + 1, first, last, entry)
+#define OPCODES_PF3W1(map, first, last, entry) OPCODES_PF3(map + 1, first, last, entry)
+#define OPCODES_PF2W1(map, first, last, entry) OPCODES_PF2(map + 1, first, last, entry)
+#define OPCODES_P66W(map, first, last, entry) \
+	OPCODES_P66(map, first, last, entry) OPCODES_P66W1(map, first, last, entry)
+#define OPCODES_PF3W(map, first, last, entry) \
+	OPCODES_PF3(map, first, last, entry) OPCODES_PF3W1(map, first, last, entry)
+#define OPCODES_PF2W(map, first, last, entry) \
+	OPCODES_PF2(map, first, last, entry) OPCODES_PF2W1(map, first, last, entry)
+#define OPCODES_PSPD(map, first, last, entry) OPCODES_NP(map, first, last, entry) OPCODES_P66W1(map, first, last, entry)
+#define OPCODES_SSSD(map, first, last, entry) \
+	OPCODES_PF3(map, first, last, entry) OPCODES_PF2W1(map, first, last, entry)
 #define OPCODES_STR(map, first, last, entry) \
 	OPCODES_OSZ(map, first, last, entry) OPCODES_PF3(map, first, last, entry) OPCODES_PF2(map, first, last, entry)
 

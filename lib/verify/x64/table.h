@@ -7,8 +7,8 @@
 
 #include <lfi/lfi_verify.h>
 
-/* Opcode maps. */
-enum { ONE, TWO, T38, T3A, V0F, V38, V3A, MAPS };
+/* Opcode maps. Of each EVEX map there are two: EVEX.W tells instructions apart. */
+enum { ONE, TWO, T38, T3A, V0F, V38, V3A, E0F, E0F_W1, E38, E38_W1, E3A, E3A_W1, E5, E5_W1, E6, E6_W1, MAPS };
 
 /* An operand of a row: class, access, and for ModRM.rm which form it may take. */
 enum {
@@ -20,11 +20,16 @@ enum {
 	Gv,
 	Gy,
 	Gs,
-	/* Vector registers of the instruction's length, and of 128 bits; MMX; x87. */
+	/* Vector registers of the instruction's length, and of 128 bits; MMX; x87; a half, a quarter, an eighth of the
+	 * instruction's length; masks. */
 	Vx = 8,
 	Vo,
 	Pq,
 	St,
+	Vh,
+	Vf,
+	Ve,
+	K,
 	CLASS = 15,
 	R = 16,
 	W = 32,
@@ -77,13 +82,26 @@ enum {
 	NO66 = 1 << 8,    /* no 66 although others of its group take it */
 	CX16 = 1 << 9,    /* with REX.W needs LFI_CPU_CX16 */
 	L0 = 1 << 10,
-	L1 = 1 << 11, /* VEX.L must be this */
+	L1 = 1 << 11, /* VEX.L must be this; with EVEX, L1: 256 or 512 bits */
 	W0 = 1 << 12,
-	W1 = 1 << 13, /* VEX.W must be this */
+	W1 = 1 << 13,   /* VEX.W must be this */
+	CPUW = 1 << 14, /* .cpu256 is what W needs, instead of .cpu */
+
+	/* EVEX only. */
+	L2 = 1 << 15,       /* 512 bits */
+	LIG = 1 << 16,      /* a scalar: of any length */
+	BC = 1 << 17,       /* memory may be one element for all: 4 or 8 bytes by W */
+	BC2 = 1 << 18,      /* the same, 2 bytes */
+	ER = 1 << 19,       /* between registers b may set the rounding */
+	SAE = 1 << 20,      /* between registers b may suppress exceptions */
+	NOMASK = 1 << 21,   /* no mask */
+	ELEMENTS = 1 << 22, /* .mem is one element, which disp8 counts; the access is up to the class of .rm */
+	DISTINCT = 1 << 23, /* what is written is none of the sources */
 };
 
-/* .mem: 4 or 8 bytes by W. */
+/* .mem: 4 or 8 bytes by W; 8 bytes of 16, else the whole vector. */
 #define BY_W 255
+#define DUP 254
 
 struct row {
 	uint8_t rm, reg, v, op, acc;

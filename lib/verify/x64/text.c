@@ -46,7 +46,7 @@ static void
 put_number(struct text *t, unsigned x)
 {
 	if (x >= 10)
-		put_char(t, '1');
+		put_char(t, (char) ('0' + x / 10));
 	put_char(t, (char) ('0' + x % 10));
 }
 
@@ -92,6 +92,16 @@ gpr_size(const struct insn *insn, unsigned class)
 	}
 }
 
+/* Of parts of a vector: the register that holds the part. */
+static const char *
+vector_name(const struct insn *insn, unsigned class)
+{
+	unsigned part = class == Vx ? 0 : class == Vh ? 1 : class == Vf ? 2 : 3;
+	unsigned size = class == Vo || insn->vex_l < part ? 0 : insn->vex_l - part;
+
+	return size == 2 ? "%zmm" : size == 1 ? "%ymm" : "%xmm";
+}
+
 static void
 put_register(struct text *t, const struct insn *insn, unsigned operand, unsigned number)
 {
@@ -101,7 +111,7 @@ put_register(struct text *t, const struct insn *insn, unsigned operand, unsigned
 		put_gpr(t, number, gpr_size(insn, class), insn->rex_seen);
 		return;
 	}
-	put(t, class == Pq ? "%mm" : class == St ? "%st" : class == Vx && insn->vex_l ? "%ymm" : "%xmm");
+	put(t, class == Pq ? "%mm" : class == St ? "%st" : class == K ? "%k" : vector_name(insn, class));
 	put_number(t, class == Pq || class == St ? number & 7 : number);
 }
 
@@ -157,10 +167,16 @@ put_rm(struct text *t, const struct insn *insn, bool *first)
 	separate(t, first);
 	if (kind == JMP_INDIRECT || kind == CALL_INDIRECT)
 		put_char(t, '*');
-	if (insn->memory)
-		put_memory(t, insn);
-	else
+	if (!insn->memory) {
 		put_register(t, insn, insn->row->rm, insn->rm);
+		return;
+	}
+	put_memory(t, insn);
+	if (insn->evex_b) {
+		put(t, "{1to");
+		put_number(t, 16u << insn->vex_l >> (insn->row->flags & BC2 ? 1 : insn->rex & REX_W ? 3 : 2));
+		put_char(t, '}');
+	}
 }
 
 static void
@@ -193,6 +209,7 @@ reg_is_last(const struct insn *insn)
 static void
 put_operands(struct text *t, const struct insn *insn)
 {
+	static const char *const rounding[] = {"{rn-sae}", "{rd-sae}", "{ru-sae}", "{rz-sae}"};
 	const struct row *row = insn->row;
 	bool first = true;
 
@@ -206,6 +223,10 @@ put_operands(struct text *t, const struct insn *insn)
 		separate(t, &first);
 		put_char(t, '$');
 		put_signed(t, insn->imm);
+	}
+	if (insn->evex_b && !insn->memory) {
+		separate(t, &first);
+		put(t, row->flags & SAE ? "{sae}" : rounding[insn->rounding]);
 	}
 	if (reg_is_last(insn)) {
 		put_rm(t, insn, &first);
@@ -228,6 +249,11 @@ put_operands(struct text *t, const struct insn *insn)
 	if (row->acc) {
 		separate(t, &first);
 		put_register(t, insn, row->acc, RAX);
+	}
+	if (insn->mask) {
+		put(t, "{%k");
+		put_number(t, insn->mask);
+		put(t, insn->zeroing ? "}{z}" : "}");
 	}
 }
 

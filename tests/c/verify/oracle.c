@@ -77,10 +77,13 @@ compare_register(const uint8_t *bytes, const struct insn *insn, const ZydisDecod
 
 	if ((class == ZYDIS_REGCLASS_X87 || class == ZYDIS_REGCLASS_MMX) && !(insn->row->code & LFI_CODE_X87))
 		complain(bytes, insn, "x87 or MMX is not noted");
-	if (class == ZYDIS_REGCLASS_YMM && !(insn->row->code & LFI_CODE_AVX))
+	if (class == ZYDIS_REGCLASS_YMM && !(insn->row->code & LFI_CODE_AVX) && !insn->evex)
 		complain(bytes, insn, "AVX is not noted");
-	if (class == ZYDIS_REGCLASS_ZMM || class == ZYDIS_REGCLASS_MASK || class == ZYDIS_REGCLASS_TMM)
-		complain(bytes, insn, "AVX-512 or AMX");
+	if ((class == ZYDIS_REGCLASS_ZMM || class == ZYDIS_REGCLASS_MASK) && !insn->evex &&
+	    !(insn->row->code & LFI_CODE_AVX512))
+		complain(bytes, insn, "AVX-512 is not noted");
+	if (class == ZYDIS_REGCLASS_TMM)
+		complain(bytes, insn, "AMX");
 	if (!writes)
 		return;
 	if (class == ZYDIS_REGCLASS_SEGMENT || class == ZYDIS_REGCLASS_CONTROL || class == ZYDIS_REGCLASS_DEBUG ||
@@ -99,7 +102,8 @@ same_register(ZydisRegister reg, unsigned ours)
 		return ours == NO_REG;
 	if (reg == ZYDIS_REGISTER_RIP || reg == ZYDIS_REGISTER_EIP)
 		return ours == RIP;
-	if (ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_XMM || ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_YMM)
+	if (ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_XMM || ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_YMM ||
+	    ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_ZMM)
 		return (unsigned) ZydisRegisterGetId(reg) == ours;
 	return gpr_number(reg) == ours;
 }
@@ -147,6 +151,8 @@ compare_explicit(const uint8_t *bytes, const struct insn *insn, const ZydisDecod
 		complain(bytes, insn, "memory operand is written by one of us only");
 	if (memory_size_x64(insn) < op->size / 8u)
 		complain(bytes, insn, "memory operand is larger than we think");
+	if (insn->evex && insn->row->kind != GATHER && memory_size_x64(insn) != op->size / 8u)
+		complain(bytes, insn, "memory operand is smaller than we think");
 }
 
 static void
@@ -327,6 +333,46 @@ what_is_accepted_of_the_vex_maps_is_what_zydis_sees(void **state)
 }
 
 static void
+compare_evex(unsigned map, unsigned pp, unsigned opcode, unsigned p2, bool gs)
+{
+	for (unsigned modrm = 0; modrm < 256; modrm++) {
+		uint8_t bytes[48], *p = bytes;
+
+		fill_random(bytes, sizeof bytes);
+		if (gs) {
+			*p++ = 0x65;
+			*p++ = 0x67;
+		}
+		*p++ = 0x62;
+		*p = (uint8_t) ((*p & 0xf0) | map);
+		if (seed & 3)
+			*p |= 0x10;
+		p++;
+		*p = (uint8_t) ((*p & 0xf8) | 4 | pp);
+		if (seed & 1)
+			*p |= 0x78;
+		*++p = (uint8_t) p2;
+		*++p = (uint8_t) opcode;
+		*++p = (uint8_t) modrm;
+		compare(bytes);
+	}
+}
+
+static void
+what_is_accepted_of_the_evex_maps_is_what_zydis_sees(void **state)
+{
+	wrong = accepted = 0;
+	for (unsigned map = 0; map < 8; map++)
+		for (unsigned pp = 0; pp < 4; pp++)
+			for (unsigned opcode = 0; opcode < 256; opcode++)
+				for (unsigned p2 = 0; p2 < 256; p2 += 1 + (random64() & 7))
+					compare_evex(map, pp, opcode, p2, random64() & 1);
+	print_message("%u\n", accepted);
+	assert_true(accepted > 1000000);
+	assert_int_equal(wrong, 0);
+}
+
+static void
 what_is_accepted_of_random_bytes_is_what_zydis_sees(void **state)
 {
 	wrong = accepted = 0;
@@ -346,6 +392,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_accepted_of_the_legacy_maps_is_what_zydis_sees),
 	    cmocka_unit_test(what_is_accepted_of_the_vex_maps_is_what_zydis_sees),
+	    cmocka_unit_test(what_is_accepted_of_the_evex_maps_is_what_zydis_sees),
 	    cmocka_unit_test(what_is_accepted_of_random_bytes_is_what_zydis_sees),
 	};
 
