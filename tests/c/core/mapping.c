@@ -742,6 +742,82 @@ a_processor_feature_that_is_absent_is_named(void **state)
 	drop(&f);
 }
 
+static const struct {
+	int feature;
+	uint8_t code[8]; /* up to the first 0 */
+} avx512_rows[] = {
+    {LFI_CPU_AVX512F, {0x62, 0xf1, 0x7c, 0x48, 0x58, 0xc1}},            /* vaddps %zmm1, %zmm0, %zmm0 */
+    {LFI_CPU_AVX512VL, {0x62, 0xf1, 0x7c, 0x28, 0x58, 0xc1}},           /* the same of ymm */
+    {LFI_CPU_AVX512BW, {0x62, 0xf1, 0x7d, 0x48, 0xfc, 0xc1}},           /* vpaddb */
+    {LFI_CPU_AVX512DQ, {0x62, 0xf2, 0xfd, 0x48, 0x40, 0xc1}},           /* vpmullq */
+    {LFI_CPU_AVX512CD, {0x62, 0xf2, 0x7d, 0x48, 0xc4, 0xc1}},           /* vpconflictd */
+    {LFI_CPU_AVX512_VNNI, {0x62, 0xf2, 0x7d, 0x48, 0x50, 0xc1}},        /* vpdpbusd */
+    {LFI_CPU_AVX512_VBMI, {0x62, 0xf2, 0x7d, 0x48, 0x8d, 0xc1}},        /* vpermb */
+    {LFI_CPU_AVX512_VBMI2, {0x62, 0xf2, 0x7d, 0x48, 0x62, 0xc1}},       /* vpexpandb */
+    {LFI_CPU_AVX512_IFMA, {0x62, 0xf2, 0xfd, 0x48, 0xb4, 0xc1}},        /* vpmadd52luq */
+    {LFI_CPU_AVX512_BITALG, {0x62, 0xf2, 0x7d, 0x48, 0x54, 0xc1}},      /* vpopcntb */
+    {LFI_CPU_AVX512_VPOPCNTDQ, {0x62, 0xf2, 0x7d, 0x48, 0x55, 0xc1}},   /* vpopcntd */
+    {LFI_CPU_AVX512_BF16, {0x62, 0xf2, 0x7e, 0x48, 0x52, 0xc1}},        /* vdpbf16ps */
+    {LFI_CPU_AVX512_FP16, {0x62, 0xf5, 0x7c, 0x48, 0x58, 0xc1}},        /* vaddph */
+    {LFI_CPU_GFNI, {0x62, 0xf2, 0x7d, 0x48, 0xcf, 0xc1}},               /* vgf2p8mulb */
+    {LFI_CPU_VAES, {0x62, 0xf2, 0x7d, 0x48, 0xdc, 0xc1}},               /* vaesenc */
+    {LFI_CPU_VPCLMUL, {0x62, 0xf3, 0x7d, 0x48, 0x44, 0xc1, 0x11}},      /* vpclmulqdq */
+    {LFI_CPU_AVX512F, {0xc5, 0xf8, 0x44, 0xc8}},                        /* knotw %k0, %k1 */
+    {LFI_CPU_AVX512DQ, {0xc5, 0xf9, 0x44, 0xc8}},                       /* knotb */
+    {LFI_CPU_AVX512BW, {0xc4, 0xe1, 0xf9, 0x44, 0xc8}},                 /* knotd */
+};
+
+static void
+each_feature_of_avx512_that_is_absent_is_named(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr at = map(f.box, PAGE);
+	uint8_t bytes[PAGE];
+
+	for (size_t i = 0; i < sizeof avx512_rows / sizeof avx512_rows[0]; i++) {
+		char name[64];
+
+		snprintf(name, sizeof name, "feature %s,", lfi_cpu_feature_name(avx512_rows[i].feature));
+		memset(bytes, 0xcc, sizeof bytes);
+		memcpy(bytes, avx512_rows[i].code, strnlen((const char *) avx512_rows[i].code, 8));
+		assert_done(lfi_box_copyto(f.box, at, bytes, PAGE));
+		/* Nothing is missing but this. */
+		arch_pretend_features(~((uint64_t) 1 << avx512_rows[i].feature));
+		assert_int_equal(lfi_box_mprotect(f.box, at, PAGE, RX), -1);
+		arch_init();
+		assert_error(LFI_ERR_CPU);
+		assert_non_null(strstr(lfi_errmsg(), name));
+		arch_pretend_features(~(uint64_t) 0);
+		assert_done(lfi_box_mprotect(f.box, at, PAGE, RX));
+		arch_init();
+		assert_done(lfi_box_mprotect(f.box, at, PAGE, RW));
+	}
+	drop(&f);
+}
+
+static void
+what_the_kernel_does_not_switch_is_absent(void **state)
+{
+	uint64_t all = ((uint64_t) 1 << LFI_CPU_COUNT) - 1;
+
+	/* XCR0: x87, SSE, AVX, masks, upper halves of zmm0-15, zmm16-31. */
+	assert_int_equal(arch_usable_features(all, 0xe7), all);
+	for (int i = 0; i < LFI_CPU_COUNT; i++) {
+		const char *name = lfi_cpu_feature_name(i);
+		uint64_t bit = (uint64_t) 1 << i;
+		bool avx512 = strncmp(name, "avx512", 6) == 0;
+		bool avx = strncmp(name, "avx", 3) == 0 || !strcmp(name, "f16c") || !strcmp(name, "fma") ||
+			   !strcmp(name, "vaes") || !strcmp(name, "vpclmul");
+
+		assert_int_equal(arch_usable_features(bit, 0x7), avx512 ? 0 : bit);
+		for (unsigned missing = 0x20; missing <= 0x80; missing *= 2)
+			assert_int_equal(arch_usable_features(bit, 0xe7 & ~missing), avx512 ? 0 : bit);
+		assert_int_equal(arch_usable_features(bit, 0x3), avx ? 0 : bit);
+		assert_int_equal(arch_usable_features(bit, 0xe3), avx ? 0 : bit);
+		assert_int_equal(arch_usable_features(bit, 0), avx ? 0 : bit);
+	}
+}
+
 static void
 a_single_thread_engine_has_no_shared_mappings(void **state)
 {
@@ -925,6 +1001,8 @@ main(void)
 		cmocka_unit_test(code_with_new_registers_waits_for_who_executes),
 		cmocka_unit_test(without_barriers_code_stays_and_contexts_too),
 		cmocka_unit_test(a_processor_feature_that_is_absent_is_named),
+		cmocka_unit_test(each_feature_of_avx512_that_is_absent_is_named),
+		cmocka_unit_test(what_the_kernel_does_not_switch_is_absent),
 		cmocka_unit_test(a_single_thread_engine_has_no_shared_mappings),
 		cmocka_unit_test(copies_of_every_size_stop_at_what_is_not_there),
 		cmocka_unit_test(strings_end_in_time_or_are_refused),

@@ -738,6 +738,13 @@ statistics_say_what_code_consists_of(void **state)
 	expect_json(0, "\"single-thread-return\": 1", "--stats --single-thread st.o");
 	assemble("aes.o", BUNDLES "aesenc %xmm0, %xmm1\n");
 	expect_shell(0, "runs on x86-64-v1 with aes\n", "--features aes.o");
+	assemble("v4.o", BUNDLES "vpaddb %ymm0, %ymm16, %ymm17{%k1}\n");
+	expect_shell(0, "v4.o: runs on x86-64-v4\nv4.o: uses avx avx512\n", "--features v4.o");
+	expect_json(0, "\"features\": [\"avx\", \"avx512f\", \"avx512bw\", \"avx512vl\"]", "v4.o");
+	assemble("vbmi.o", BUNDLES "vpermb %zmm0, %zmm16, %zmm17\n");
+	expect_shell(0, "runs on x86-64-v4 with avx512-vbmi\n", "--features vbmi.o");
+	assemble("masks.o", BUNDLES "kmovw %eax, %k1\n");
+	expect_shell(0, "masks.o: runs on x86-64-v4\nmasks.o: uses avx512\n", "--features masks.o");
 }
 
 /* The statistics have a decoder of their own: it finds the same instructions in all that is accepted. */
@@ -757,7 +764,13 @@ statistics_count_the_instructions_that_the_verifier_counts(void **state)
 	    "pushq $1000\n prefetcht0 8(%rsp)\n leaq 0x100(%rax,%rbx,2), %rcx\n leal 5(,%rax,8), %ecx\n nopw 0(%rax,%rax)\n"
 	    "1: jrcxz 1b\n loop 1b\n je f\n pushfq\n lahf\n cwtl\n cqto\n xchgl %eax, %ecx\n addl $1000, %eax\n"
 	    "addw $1000, %ax\n addb $1, %al\n adcq $1, %rcx\n movl $1, %gs:4(%eax)\n movw $1, %gs:4(%eax)\n movslq %eax, %rcx\n"
-	    "rdrand %eax\n endbr64\n ud2\n hlt\n";
+	    "rdrand %eax\n endbr64\n ud2\n hlt\n"
+	    "vaddps {rn-sae}, %zmm1, %zmm2, %zmm3{%k1}{z}\n vaddpd %gs:64(%eax){1to8}, %zmm2, %zmm17\n"
+	    "vpermt2w %gs:(%eax,%ecx,4), %zmm2, %zmm3\n vpsrlw $3, %zmm16, %zmm1\n vpshufd $3, %zmm16, %zmm1\n"
+	    "vcmpps $1, %zmm0, %zmm1, %k2\n vpinsrw $1, %eax, %xmm16, %xmm1\n vshufps $1, %zmm0, %zmm1, %zmm2\n"
+	    "vpternlogd $200, %zmm0, %zmm1, %zmm2\n vaddph %zmm0, %zmm1, %zmm2\n vfmadd132ph %zmm0, %zmm1, %zmm2\n"
+	    "vmovsh %gs:2(%eax), %xmm0\n kmovq %gs:(%eax), %k1\n kshiftlq $3, %k1, %k2\n kandw %k1, %k2, %k3\n"
+	    "vcvttps2udq %zmm0, %zmm1\n vpmovdb %zmm0, %gs:16(%eax)\n vextracti32x8 $1, %zmm0, %ymm1\n";
 	char text[16384] = BUNDLES "\t.bundle_align_mode 5\nf:\n";
 	const char *out, *counted, *said;
 	int status;

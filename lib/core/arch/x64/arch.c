@@ -203,10 +203,20 @@ enabled_state(void)
 	return (uint64_t) d << 32 | a;
 }
 
+uint64_t
+arch_usable_features(uint64_t found, uint64_t state)
+{
+	if ((state & 0x6) != 0x6)
+		found &= ~(needs_ymm | needs_zmm);
+	if ((state & 0xe6) != 0xe6)
+		found &= ~needs_zmm;
+	return found;
+}
+
 static uint64_t
 find_features(void)
 {
-	uint64_t found = 0, state = enabled_state();
+	uint64_t found = 0;
 	uint32_t regs[4];
 
 	for (int i = 0; i < LFI_CPU_COUNT; i++) {
@@ -216,11 +226,7 @@ find_features(void)
 		if (regs[feature_bits[i].reg] >> feature_bits[i].bit & 1)
 			found |= BIT(i);
 	}
-	if ((state & 0x6) != 0x6)
-		found &= ~(needs_ymm | needs_zmm);
-	if ((state & 0xe6) != 0xe6)
-		found &= ~needs_zmm;
-	return found;
+	return arch_usable_features(found, enabled_state());
 }
 
 void

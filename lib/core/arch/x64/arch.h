@@ -140,6 +140,9 @@ uint32_t arch_code_flags(void);
 /* Bits that entry.S wants to see in each box's code flags beside LFI_CODE_*. */
 uint32_t arch_code_always(void);
 
+/* Of 1 << LFI_CPU_*, those whose registers the kernel switches; `state` is XCR0. */
+uint64_t arch_usable_features(uint64_t found, uint64_t state);
+
 /* 1 << LFI_CPU_* that this machine has. Tests pretend; arch_init ends that. */
 uint64_t arch_cpu_features(void);
 void arch_pretend_features(uint64_t features);
