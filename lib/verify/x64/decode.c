@@ -217,7 +217,7 @@ row_prefixes(struct cursor *c)
 	if (!insn->vex && c->select >= 2 && seen & P_66 && !(flags & O66) && !is_string(insn))
 		return refuse(c, LFI_RULE_PREFIX, "66 with F2 or F3");
 	if (flags & NO66 && seen & P_66)
-		return refuse(c, LFI_RULE_PREFIX, "66 on a near branch");
+		return refuse(c, LFI_RULE_PREFIX, "66 is not allowed here");
 	if (c->repeated_66 && !(flags & PAD))
 		return refuse(c, LFI_RULE_PREFIX, "prefix is repeated");
 	if (flags & RELAXED && ((insn->rex_seen && insn->rex != REX_W) || (insn->rex_seen && seen & P_67)))
