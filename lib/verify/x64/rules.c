@@ -411,14 +411,14 @@ check_pair(struct scan *s, const struct insn *insn)
 	return fail(s, insn, LFI_RULE_MEMORY, "memory operand is not sandboxed");
 }
 
-/* An access that ends the drift: it reaches memory near rsp, or traps. */
+/* An access that ends the drift: it reaches memory near rsp, or traps. A bit test by a register reaches elsewhere. */
 static bool
 confirms(const struct insn *insn)
 {
 	const struct row *row = insn->row;
 
-	return is_at(insn, RSP) && !(row->flags & (MAYBE | FREE)) && !insn->mask && (row->rm & CLASS) != St &&
-	       magnitude(insn->disp) + memory_size_x64(insn) <= MAX_CONFIRM;
+	return is_at(insn, RSP) && !(row->flags & (MAYBE | FREE)) && !insn->mask && row->kind != BITTEST &&
+	       (row->rm & CLASS) != St && magnitude(insn->disp) + memory_size_x64(insn) <= MAX_CONFIRM;
 }
 
 static bool
