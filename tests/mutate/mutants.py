@@ -8,8 +8,8 @@ become constant, operands of && and || vanish, comparisons, constants and operat
 import re
 from collections import namedtuple
 
-# key: what equivalents.txt and reports name a mutant by; it does not change when lines move.
-Mutant = namedtuple("Mutant", "file line text key")
+# key: what equivalents.txt and reports name a mutant by; it does not change when lines move. opcodes: where to look first.
+Mutant = namedtuple("Mutant", "file line text key opcodes")
 
 
 def strip_comments(source):
@@ -55,27 +55,36 @@ def row_fields(line, start):
             return
 
 
-# What is read and written of vector registers, and what of rax, has no bearing on a verdict: only ModRM.rm, which can be
-# memory, and general registers are changed in these ways.
+# What is read and written of vector registers, how wide a general register is that is no memory operand, and rax as an
+# operand that the opcode names, have no bearing on a verdict: text.c alone looks at them. So of ModRM.rm, which can be
+# memory, access and class are changed; of other operands, that they are written, if they are general registers.
 ACCESS = {"R": "RW", "W": "R", "RW": "R"}
 CLASSES = {"Gb": ["Gv"], "Gw": ["Gd"], "Gd": ["Gq", "Gw"], "Gq": ["Gd"], "Gv": ["Gd"], "Gy": ["Gd", "Gq"], "Gs": ["Gq"],
            "Vx": ["Vo"], "Vo": ["Vx"], "Pq": ["Vo"], "St": ["Gq"]}
 
 
-def matters(name, text):
-    return name == "rm" or (name != "acc" and re.search(r"\bG[a-z]\b", text))
+def changes_of(name, text, part):
+    general = re.search(r"\bG[a-z]\b", text)
+    if part in ACCESS and (name == "rm" or general):
+        return [ACCESS[part]]
+    if part in CLASSES and name == "rm":
+        return CLASSES[part]
+    if part in CLASSES and general and re.search(r"\bR?W\b", text):
+        return ["Vo"]
+    return []
 
 
 def field_mutants(line, start):
     for name, span, parts in row_fields(line, start):
+        if (name == "acc" and "AND" not in line) or (name in ("reg", "op") and not re.search(r"W \| G", line[slice(*span)])):
+            continue
         yield replace(line, span[0] - 1, span[1], ""), "without %s" % line[span[0]:span[1]].strip()
         for first, last in parts:
             part = line[first:last]
             if len(parts) > 1 and part not in ACCESS and part not in CLASSES:
                 cut = line[:first] + "0" + line[last:]
                 yield cut, "%s without %s" % (name, part)
-            changes = [ACCESS[part]] if part in ACCESS else CLASSES.get(part, [])
-            for other in changes if matters(name, line[span[0]:span[1]]) else []:
+            for other in changes_of(name, line[span[0]:span[1]], part):
                 yield replace(line, first, last, other), ".%s: %s for %s" % (name, other, part)
             if re.fullmatch(r"0x[0-9a-f]+|[0-9]+", part):
                 for other in numbers(part):
@@ -193,13 +202,23 @@ def function_at(source, at):
     return names[-1] if names else ""
 
 
+def row_opcodes(line, groups):
+    """The opcodes of a row and their neighbours, for who wants to see a difference soon."""
+    head = re.match(r"(?:ROW|GROUP)\(\w+, \w+, (0x\w+), (0x\w+)", line)
+    group = re.match(r"DIGIT\((\w+)", line)
+    first, last = head.groups() if head else groups.get(group.group(1), ("0x0", "0x0"))
+    return " ".join("%x" % (opcode & 255) for opcode in range(int(first, 0) - 1, int(last, 0) + 2))
+
+
 def mutants(name, source):
     """All mutants of a file, in its order."""
     lines = source.split("\n")
     if any(line.startswith("ROW(") for line in lines):
+        groups = {m.group(3): m.group(1, 2) for m in re.finditer(r"(?m)^GROUP\(\w+, \w+, (0x\w+), (0x\w+), (\w+)\)", source)}
         for i, line in enumerate(lines):
             for text, what in row_mutants(line):
-                yield Mutant(name, i + 1, "\n".join(lines[:i] + [text] + lines[i + 1:]), "%s: %s: %s" % (name, line, what))
+                yield Mutant(name, i + 1, "\n".join(lines[:i] + [text] + lines[i + 1:]), "%s: %s: %s" % (name, line, what),
+                             row_opcodes(line, groups))
         return
     code = strip_comments(source)
     texts, keys = set(), {}
@@ -213,4 +232,4 @@ def mutants(name, source):
         texts.add(text)
         key = "%s: %s: %s: %s @%d" % (name, function_at(source, first), lines[line].strip(), what, column)
         keys[key] = keys.get(key, 0) + 1
-        yield Mutant(name, line + 1, text, key if keys[key] == 1 else "%s #%d" % (key, keys[key]))
+        yield Mutant(name, line + 1, text, key if keys[key] == 1 else "%s #%d" % (key, keys[key]), "")
