@@ -290,6 +290,22 @@ LFI_API bool lfi_box_ptrvalid(struct LFIBox *box, lfiptr addr, size_t size);
  */
 LFI_API void *lfi_box_ptr(struct LFIBox *box, lfiptr addr, size_t size);
 
+/**
+ * As lfi_box_ptr, for memory that a host reads (and writes, with LFI_PROT_WRITE) whenever it likes: until it is
+ * unpinned the sandbox can still write it, but neither unmap nor replace nor protect its pages (EBUSY), nor can the
+ * host (LFI_ERR_BUSY), nor is the box reset or frozen. Freeing the box unmaps it: unpin first. Pins of the same pages
+ * add up.
+ *
+ * @param size bytes, > 0
+ * @param prot LFI_PROT_READ, or that with LFI_PROT_WRITE
+ * @return the pointer, or NULL: LFI_ERR_RANGE, LFI_ERR_UNMAPPED (or not mapped so), LFI_ERR_INVALID (pages of code or
+ * of a file), LFI_ERR_LIMIT (65,536 pins), LFI_ERR_NOMEM
+ */
+LFI_API void *lfi_box_pin(struct LFIBox *box, lfiptr addr, size_t size, int prot);
+
+/** Take back one pin of exactly this range. 0, or -1: LFI_ERR_NOTFOUND, LFI_ERR_INVALID. */
+LFI_API int lfi_box_unpin(struct LFIBox *box, lfiptr addr, size_t size);
+
 /* ---- Limits ---- */
 
 /**

@@ -14,6 +14,7 @@
  *       runtime call pending in it.                                                          clear_code
  *   I5  The kernel's mappings in the box are those of box->pages; the rest is inaccessible.  each function here
  *   I6  The box's code flags cover what a context could execute since it last came in.       widen
+ *   I7  Pages that a host has pinned stay as they are.                                       pin.c
  */
 #include "box.h"
 
@@ -209,6 +210,7 @@ box_free(struct LFIBox *box)
 	box_callbacks_free(box);
 	give_place(box);
 	box_image_put(box->image);
+	box_pins_free(box);
 	pages_free(&box->pages);
 	pthread_mutex_destroy(&box->lock);
 	free(box);
@@ -653,7 +655,7 @@ put(struct LFIBox *box, lfiptr addr, size_t size, int prot, int flags, int fd, o
 	bool closed;
 	int err;
 
-	if (reserve(box) < 0 || box_check_mapped(box, addr, size) < 0)
+	if (box_check_pins(box, addr, addr + size) < 0 || reserve(box) < 0 || box_check_mapped(box, addr, size) < 0)
 		return -1;
 	if (prepare(box, addr, size, prot, flags, fd, off, &made) < 0)
 		return -1;
@@ -753,6 +755,8 @@ lfi_box_munmap(struct LFIBox *box, lfiptr addr, size_t size)
 	if (check_range(box, addr, &size) < 0)
 		return -1;
 	pthread_mutex_lock(&box->lock);
+	if (box_check_pins(box, addr, addr + size) < 0)
+		goto unlock;
 	/* Only a hole in the middle of a run makes more of them. */
 	i = pages_find(&box->pages, addr);
 	if (i < box->pages.count && box->pages.runs[i].start < addr && box->pages.runs[i].end > addr + size &&
@@ -861,7 +865,7 @@ lfi_box_mprotect(struct LFIBox *box, lfiptr addr, size_t size, int prot)
 	if (!pages_full(&box->pages, addr, addr + size))
 		r = error_set(LFI_ERR_UNMAPPED, "not all of [%#llx, %#llx) is mapped", (unsigned long long) addr,
 		    (unsigned long long) (addr + size));
-	else if (reserve(box) < 0)
+	else if (box_check_pins(box, addr, addr + size) < 0 || reserve(box) < 0)
 		r = -1;
 	else if (prot & LFI_PROT_EXEC)
 		r = protect_code(box, addr, size);

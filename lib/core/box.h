@@ -94,6 +94,8 @@ struct LFIBox {
 	uint32_t bundle;      /* the engine's option */
 	pthread_mutex_t lock; /* everything below, and who may change mappings */
 	struct PageMap pages;
+	struct Pin *pins; /* pin.c */
+	size_t npins;
 	struct LFIContext *contexts;
 	uint32_t ncontexts;
 	struct LFILimits limits;
@@ -311,6 +313,11 @@ void box_callbacks_free(struct LFIBox *box);
 /* What an image has of them, and a box of the image that no context has entered gets; the lock is held. */
 void box_callbacks_keep(const struct LFIBox *box, void *fns[CALLBACK_ENTRIES]);
 void box_callbacks_restore(struct LFIBox *box, void *const fns[CALLBACK_ENTRIES]);
+
+/* pin.c. Whether the host has pinned pages of [start, end); -1 (LFI_ERR_BUSY) when it has. The box's lock is held. */
+bool box_pinned(const struct LFIBox *box, uint64_t start, uint64_t end);
+int box_check_pins(const struct LFIBox *box, uint64_t start, uint64_t end);
+void box_pins_free(struct LFIBox *box);
 
 /* Whether the box's limits allow `size` bytes mapped at `addr`; one more context. The lock is held. 0, or -1. */
 int box_check_mapped(struct LFIBox *box, lfiptr addr, uint64_t size);

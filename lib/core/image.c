@@ -379,6 +379,8 @@ freeze(struct LFIBox *box, struct BoxImage *image)
 
 	if (any_entered(box))
 		return error_set(LFI_ERR_BUSY, "a context of the sandbox is entered: it cannot be frozen");
+	if (box_check_pins(box, box->base, box->base + BOX_SIZE) < 0)
+		return -1;
 	if (atomic_load(&box->far[0]))
 		return error_set(LFI_ERR_UNSUPPORTED, "the sandbox cannot be frozen: it has more than %d callbacks",
 		    CALLBACK_ENTRIES - 1);
@@ -551,6 +553,8 @@ remap_closed(struct LFIBox *box, bool all)
 static int
 reset(struct LFIBox *box, bool all)
 {
+	if (box_check_pins(box, box->base, box->base + BOX_SIZE) < 0)
+		return -1;
 	if (any_entered(box))
 		return error_set(LFI_ERR_BUSY, "a context of the sandbox is entered: it cannot be reset");
 	if (all || box->pages.changes != box->image_changes || !discard(box, LFI_PROT_WRITE)) {

@@ -192,12 +192,14 @@ bad_signals_are_the_hosts_own(void)
 	X(lfi_box_mprotect, BOX, 0, lfi_box_mprotect(h, f.buffer, PAGE, RW) == -1)                                     \
 	X(lfi_box_munmap, BOX, 0, lfi_box_munmap(h, f.buffer, PAGE) == -1)                                             \
 	X(lfi_box_new, ENGINE, 0, !lfi_box_new(h))                                                                     \
+	X(lfi_box_pin, BOX, 0, !lfi_box_pin(h, f.buffer, 8, LFI_PROT_READ))                                            \
 	X(lfi_box_ptr, BOX, 0, !lfi_box_ptr(h, f.buffer, 8))                                                           \
 	X(lfi_box_ptrvalid, BOX, 0, !lfi_box_ptrvalid(h, f.buffer, 8))                                                 \
 	X(lfi_box_register_cb, BOX, 0, !lfi_box_register_cb(h, bytes))                                                 \
 	X(lfi_box_register_fn, BOX, 0, !lfi_box_register_fn(h, "v()", host_fn, NULL))                                  \
 	X(lfi_box_set_limits_sized, BOX, 0, lfi_box_set_limits_sized(h, &limits, sizeof limits) == -1)                 \
 	X(lfi_box_stats_sized, BOX, 0, lfi_box_stats_sized(h, &stats, sizeof stats) == -1)                             \
+	X(lfi_box_unpin, BOX, 0, lfi_box_unpin(h, f.buffer, 8) == -1)                                                  \
 	X(lfi_box_unregister_cb, BOX, 0, VOID(lfi_box_unregister_cb(h, bytes)))                                        \
 	X(lfi_box_unregister_fn, BOX, 0, lfi_box_unregister_fn(h, bytes) == -1)                                        \
 	X(lfi_cache_stats_sized, ENGINE, 0, lfi_cache_stats_sized(h, &cached, sizeof cached) == -1)                    \

@@ -529,6 +529,28 @@ assert_alive(struct LFILinuxProc *proc)
 }
 
 static void
+what_the_host_has_pinned_is_neither_frozen_nor_reset(void **state)
+{
+	struct Host host = library_open(1);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFIBox *box = lfi_proc_box(host.proc);
+	lfiptr page = string(host.proc, "host");
+	char *pinned = lfi_box_pin(box, page, 5, LFI_PROT_READ | LFI_PROT_WRITE);
+
+	assert_non_null(pinned);
+	assert_int_equal(lfi_proc_reset(host.proc), -1);
+	assert_int_equal(lfi_errno(), LFI_ERR_BUSY);
+	assert_null(lfi_snapshot_new(host.proc));
+	assert_int_equal(lfi_errno(), LFI_ERR_BUSY);
+	assert_string_equal(pinned, "host");
+	assert_int_equal(lfi_box_unpin(box, page, 5), 0);
+	assert_int_equal(lfi_proc_reset(host.proc), 0);
+	assert_int_equal(sum(host.proc), SUM);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+static void
 the_kernel_s_state_goes_with_the_snapshot(void **state)
 {
 	struct Host host = library_open(2);
@@ -1100,6 +1122,7 @@ main(void)
 	    cmocka_unit_test(a_reset_undoes_each_deed),
 	    cmocka_unit_test(open_files_are_shared_and_closed_with_the_last),
 	    cmocka_unit_test(what_cannot_be_frozen_cloned_or_reset_is_refused),
+	    cmocka_unit_test(what_the_host_has_pinned_is_neither_frozen_nor_reset),
 	    cmocka_unit_test(the_kernel_s_state_goes_with_the_snapshot),
 	    cmocka_unit_test(processes_that_run_or_have_ended_are_not_frozen),
 	    cmocka_unit_test(a_pool_gives_each_process_to_one_taker),
