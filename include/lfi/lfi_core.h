@@ -380,6 +380,14 @@ lfi_box_stats(struct LFIBox *box)
 /** A thread of execution in a box. `user` is kept for lfi_ctx_data. NULL: LFI_ERR_NOMEM, LFI_ERR_LIMIT. */
 LFI_API struct LFIContext *lfi_ctx_new(struct LFIBox *box, void *user);
 
+/**
+ * Make the calling thread's context with the engine's clone callback, as a call with a context that is NULL does: where
+ * a deadline is to be set for the first call. It goes when the thread ends, as those do.
+ *
+ * @return NULL: LFI_ERR_INVALID (there is no callback, or it made none), and what the callback fails with
+ */
+LFI_API struct LFIContext *lfi_ctx_clone(struct LFIBox *box);
+
 /** Must not be entered (LFI_ERR_BUSY). That of a Linux process's thread goes with the thread: LFI_ERR_INVALID. */
 LFI_API void lfi_ctx_free(struct LFIContext *ctx);
 

@@ -108,8 +108,8 @@ call(struct LFIContext *ctx, struct Frame *frame, lfiptr target, const void *sta
 
 /* ---- LFI_INVOKE ---- */
 
-static struct LFIContext *
-clone_context(struct LFIBox *box)
+struct LFIContext *
+lfi_ctx_clone(struct LFIBox *box)
 {
 	LFICloneFn clone_cb;
 	struct LFIContext *ctx;
@@ -206,7 +206,7 @@ invoke(
 		return error_null("pointer to the context");
 	ctx = *where;
 	if (!ctx) {
-		ctx = clone_context(box);
+		ctx = lfi_ctx_clone(box);
 		if (!ctx)
 			return -1;
 		*where = ctx;
@@ -470,7 +470,7 @@ call_with_space(struct LFIBox *box, struct LFIContext **ctx, lfiptr fn, const st
 	if (!values.stack)
 		return error_set(LFI_ERR_NOMEM, "no memory for %u words of arguments", sig->words);
 	r = put_values(&values, sig, args);
-	if (r == 0 && !*ctx && !(*ctx = clone_context(box)))
+	if (r == 0 && !*ctx && !(*ctx = lfi_ctx_clone(box)))
 		r = -1;
 	if (r == 0 && (*ctx)->box != box)
 		r = foreign(*ctx);

@@ -206,6 +206,7 @@ bad_signals_are_the_hosts_own(void)
 	X(lfi_call, CONTEXT, LOOKS, lfi_call(h, f.buffer, "v()", NULL, NULL) == -1)                                    \
 	X(lfi_cpu_feature_name, NONE, 0, unknown(lfi_cpu_feature_name))                                                \
 	X(lfi_ctx_box, CONTEXT, 0, !lfi_ctx_box(h))                                                                    \
+	X(lfi_ctx_clone, BOX, 0, !lfi_ctx_clone(h))                                                                    \
 	X(lfi_ctx_data, CONTEXT, 0, !lfi_ctx_data(h))                                                                  \
 	X(lfi_ctx_deadline, CONTEXT, 0, lfi_ctx_deadline(h, 1) == -1)                                                  \
 	X(lfi_ctx_deadline_at, CONTEXT, 0, lfi_ctx_deadline_at(h, 1) == -1)                                            \

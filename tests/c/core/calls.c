@@ -1335,6 +1335,13 @@ prepared_calls_are_calls(void **state)
 	lfi_set_clone_cb(f.engine, clone_for_fn);
 	assert_done(lfi_fn_call(fn, &none, args, &ret));
 	assert_non_null(none);
+	none = lfi_ctx_clone(f.box); /* one can be had before the first call, for a deadline */
+	assert_non_null(none);
+	assert_true(lfi_ctx_box(none) == f.box);
+	assert_done(lfi_ctx_deadline_at(none, 1));
+	assert_int_equal(lfi_fn_call(fn, &none, args, &ret), -1);
+	assert_error(LFI_ERR_DEADLINE);
+	assert_done(lfi_fn_call(fn, &none, args, &ret));
 	lfi_fn_free(fn);
 	assert_null(lfi_fn_new(NULL, 0, "i()"));
 	assert_error(LFI_ERR_INVALID);
