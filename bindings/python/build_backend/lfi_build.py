@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""The build backend: scikit-build-core, and the sources of lfi that lie above this folder put into the sdist.
+
+An sdist holds all that a wheel is made of, in ``lfi-src``: the library, the tools, and the source archive of musl for
+the sysroot. With the build requirements installed, a wheel is built of it without a network.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from scikit_build_core import build as _build
+from scikit_build_core.build import *  # noqa: F403
+
+HERE = Path(__file__).resolve().parent.parent
+ROOT = HERE.parent.parent
+INSIDE = HERE / "lfi-src"
+
+FOLDERS = ("cmake", "include", "lib", "tools", "toolchain", "examples")
+FILES = ("CMakeLists.txt", "CMakePresets.json", "LICENSE")
+
+
+def _musl() -> Path:
+    """The source archive of musl, fetched as the build would."""
+    downloads = ROOT / "build" / "downloads"
+    done = subprocess.run(
+        [ROOT / "toolchain" / "fetch.sh", "musl", downloads], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode != 0:
+        sys.exit("lfi: the source archive of musl cannot be fetched; LFI_MUSL_TARBALL=FILE uses one that is there")
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def _copy_sources() -> None:
+    INSIDE.mkdir()
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, INSIDE / name)
+    for name in FILES:
+        shutil.copy2(ROOT / name, INSIDE / name)
+    shutil.copy2(_musl(), INSIDE / "musl.tar")
+
+
+def build_sdist(sdist_directory, config_settings=None):
+    inside_already = INSIDE.exists()
+    if not inside_already:
+        _copy_sources()
+    try:
+        return _build.build_sdist(sdist_directory, config_settings)
+    finally:
+        if not inside_already:
+            shutil.rmtree(INSIDE)

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MIT
+// lfi._native: the C ABI as SWIG sees it, and the types of native.h. Flat: the package's classes are written by hand
+// (lfi/core.py and its neighbours), so no proxy classes are made (-noproxy), and nothing of SWIG shows.
+%module(package="lfi", threads="1") _native
+
+%begin %{
+#define Py_LIMITED_API 0x030A0000
+%}
+
+%{
+#include "native.h"
+%}
+
+%init %{
+	if (native_add_types(m) < 0)
+		return -1;
+%}
+
+%include <stdint.i>
+typedef long off_t;
+typedef long ssize_t;
+#define LFI_API
+#define __thread
+
+// ---- Errors: what fails raises; the function's value says whether it did ----
+
+%typemap(out) int %{
+	if ($1 < 0) {
+		native_raise();
+		SWIG_fail;
+	}
+	$result = PyLong_FromLong($1);
+%}
+%typemap(out) int lfi_errno, int lfi_version %{ $result = PyLong_FromLong($1); %}
+%typemap(out) bool %{
+	if (!$1) {
+		native_raise();
+		SWIG_fail;
+	}
+	$result = SWIG_Py_Void();
+%}
+%typemap(out) bool lfi_box_ptrvalid, bool lfi_ctx_interrupted %{ $result = PyBool_FromLong($1); %}
+%typemap(out) lfiptr %{
+	if ($1 == (lfiptr) -1) {
+		native_raise();
+		SWIG_fail;
+	}
+	$result = PyLong_FromUnsignedLongLong($1);
+%}
+%typemap(out) lfiptr lfi_proc_sym %{
+	if (!$1) {
+		native_raise();
+		SWIG_fail;
+	}
+	$result = PyLong_FromUnsignedLongLong($1);
+%}
+%typemap(out) struct LFIEngine *, struct LFIBox *, struct LFIContext *, struct LFILinuxEngine *, struct LFILinuxProc *,
+    struct LFILinuxThread *, struct LFISnapshot * %{
+	if (!$1) {
+		native_raise();
+		SWIG_fail;
+	}
+	$result = SWIG_NewPointerObj($1, $descriptor, 0);
+%}
+// A handle is one, never None.
+%typemap(in) struct LFIEngine *, struct LFIBox *, struct LFIContext *, struct LFILinuxEngine *, struct LFILinuxProc *,
+    struct LFILinuxThread *, struct LFISnapshot * {
+	void *handle = NULL;
+	int got = SWIG_ConvertPtr($input, &handle, $descriptor, SWIG_POINTER_NO_NULL);
+
+	if (!SWIG_IsOK(got))
+		SWIG_exception_fail(SWIG_ArgError(got), "in '$symname': no $1_type");
+	$1 = ($1_ltype) handle;
+}
+%typemap(in) PyObject *SANDBOX %{
+	if (!PyObject_TypeCheck($input, sandbox_type))
+		SWIG_exception_fail(SWIG_TypeError, "in '$symname': no Sandbox");
+	$1 = $input;
+%}
+
+// ---- What goes through as it is ----
+
+%ignore LFIError;
+%ignore LFIOptions;
+%ignore LFICacheStats;
+%ignore LFIBoxInfo;
+%ignore LFILimits;
+%ignore LFIBoxStats;
+%ignore LFIFault;
+%ignore LFIInvokeInfo;
+%ignore LFIValue;
+%ignore LFIFn;
+%ignore LFILinuxOptions;
+%ignore LFIVerifyOptions;
+%ignore LFIViolation;
+%ignore LFIVerifyReport;
+%ignore lfi_invoke_info;
+%ignore lfi_trampoline_addr;
+%rename("$ignore", regexmatch$name="_sized$") "";
+// By struct, by function pointer, by pointer to memory: below, or in native.h.
+%ignore lfi_error_get;
+%ignore lfi_error_clear;
+%ignore lfi_errno;
+%ignore lfi_errmsg;
+%ignore lfi_set_log;
+%ignore lfi_new;
+%ignore lfi_cache_stats;
+%ignore lfi_sys_handler;
+%ignore lfi_set_clone_cb;
+%ignore lfi_set_release_cb;
+%ignore lfi_box_info;
+%ignore lfi_box_copyto;
+%ignore lfi_box_copyfm;
+%ignore lfi_box_copystr;
+%ignore lfi_box_ptr;
+%ignore lfi_box_pin;
+%ignore lfi_box_unpin;
+%ignore lfi_box_set_limits;
+%ignore lfi_box_limits;
+%ignore lfi_box_stats;
+%ignore lfi_ctx_new;
+%ignore lfi_ctx_clone;
+%ignore lfi_ctx_regs;
+%ignore lfi_ctx_data;
+%ignore lfi_ctx_box;
+%ignore lfi_ctx_run;
+%ignore lfi_cur_ctx;
+%ignore lfi_ctx_fault;
+%ignore lfi_fault_format;
+%ignore lfi_signal_handle;
+%ignore lfi_call;
+%ignore lfi_fn_new;
+%ignore lfi_fn_free;
+%ignore lfi_fn_call;
+%ignore lfi_box_register_cb;
+%ignore lfi_box_unregister_cb;
+%ignore lfi_box_register_fn;
+%ignore lfi_box_unregister_fn;
+%ignore lfi_linux_new;
+%ignore lfi_proc_load;
+%ignore lfi_proc_box;
+%ignore lfi_proc_symbolize;
+%ignore lfi_proc_fault;
+%ignore lfi_thread_new;
+%ignore lfi_thread_run;
+%ignore lfi_thread_ctx;
+%ignore lfi_linux_init_clone;
+%ignore LFIPool;
+%ignore lfi_pool_new;
+%ignore lfi_pool_take;
+%ignore lfi_pool_give;
+%ignore lfi_pool_free;
+%ignore lfi_verify;
+%ignore lfi_verify_scratch_size;
+%ignore LFI_VERSION_STRING;
+%ignore LFI_CACHE_NONE;
+
+%include <lfi/lfi_version.h>
+%include <lfi/lfi_core.h>
+%include <lfi/lfi_linux.h>
+%include <lfi/lfi_verify.h>
+
+// ---- By struct ----
+
+%inline %{
+static struct LFIEngine *
+engine_new(size_t boxes, bool verbose, bool no_verify, const char *policy, bool single_thread, bool no_low_table,
+    bool no_rdtsc, unsigned bundle)
+{
+	struct LFIOptions opts = {.verbose = verbose,
+	    .no_verify = no_verify,
+	    .stores_only = strcmp(policy, "stores") == 0,
+	    .jumps_only = strcmp(policy, "jumps") == 0,
+	    .single_thread = single_thread,
+	    .no_low_table = no_low_table,
+	    .no_rdtsc = no_rdtsc,
+	    .bundle = bundle};
+
+	return lfi_new(opts, boxes);
+}
+
+/* Core API: its runtime calls are Python's. */
+static void
+engine_serve(struct LFIEngine *engine)
+{
+	lfi_sys_handler(engine, native_core_handler);
+}
+
+static struct LFIContext *
+context_new(struct LFIBox *box)
+{
+	return lfi_ctx_new(box, NULL);
+}
+
+/* Address of the handle, for Function. */
+static unsigned long long
+context_handle(struct LFIContext *ctx)
+{
+	return (uintptr_t) ctx;
+}
+%}
+
+%{
+/* NULL-terminated C strings of a list of bytes; they live as long as the list. */
+static const char **
+strings_of(PyObject *list)
+{
+	Py_ssize_t n = PyList_Check(list) ? PyList_Size(list) : -1;
+	const char **strings;
+
+	if (n < 0) {
+		PyErr_SetString(PyExc_TypeError, "no list of bytes");
+		return NULL;
+	}
+	strings = PyMem_Calloc((size_t) n + 1, sizeof *strings);
+	for (Py_ssize_t i = 0; strings && i < n; i++) {
+		char *text;
+
+		if (PyBytes_AsStringAndSize(PyList_GetItem(list, i), &text, NULL) < 0) {
+			PyMem_Free(strings);
+			return NULL;
+		}
+		strings[i] = text;
+	}
+	return strings ? strings : (const char **) PyErr_NoMemory();
+}
+
+/* What a violation says: appended to the list `user`, with the GIL. */
+static bool
+violation_seen(const struct LFIViolation *violation, void *user)
+{
+	PyObject *made = Py_BuildValue("nnsss", (Py_ssize_t) violation->offset, (Py_ssize_t) violation->size,
+	    lfi_verify_rule_name(violation->rule), violation->insn ? violation->insn : "",
+	    violation->reason ? violation->reason : "");
+	int r = made ? PyList_Append(user, made) : -1;
+
+	Py_XDECREF(made);
+	return r == 0;
+}
+%}
+
+// These hold the GIL.
+%nothread;
+%inline %{
+static PyObject *
+box_info(struct LFIBox *box)
+{
+	struct LFIBoxInfo info = lfi_box_info(box);
+
+	if (!info.base)
+		return native_raise();
+	return Py_BuildValue("KKKKIK", (unsigned long long) info.base, (unsigned long long) info.size,
+	    (unsigned long long) info.min, (unsigned long long) info.max, info.code, (unsigned long long) info.cpu);
+}
+
+static PyObject *
+cache_stats(struct LFIEngine *engine)
+{
+	struct LFICacheStats stats = lfi_cache_stats(engine);
+
+	return Py_BuildValue("KKKKK", (unsigned long long) stats.hits, (unsigned long long) stats.misses,
+	    (unsigned long long) stats.evicted, (unsigned long long) stats.regions, (unsigned long long) stats.bytes);
+}
+
+/* Register i in the order of struct LFIRegs; from 14 on, the 64-bit halves of the vector registers. */
+static PyObject *
+register_get(struct LFIContext *ctx, unsigned i)
+{
+	const struct LFIRegs *regs = lfi_ctx_regs(ctx);
+
+	if (!regs || i >= sizeof *regs / 8)
+		return native_raise();
+	return PyLong_FromUnsignedLongLong(((const uint64_t *) regs)[i]);
+}
+
+static PyObject *
+register_set(struct LFIContext *ctx, unsigned i, unsigned long long value)
+{
+	struct LFIRegs *regs = lfi_ctx_regs(ctx);
+
+	if (!regs || i >= sizeof *regs / 8)
+		return native_raise();
+	((uint64_t *) regs)[i] = value;
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+linux_new(struct LFIEngine *engine, PyObject *dir_maps, const char *wd, size_t stacksize, bool verbose, bool perf,
+    bool exit_unknown)
+{
+	const char **maps = strings_of(dir_maps);
+	struct LFILinuxOptions opts = {.stacksize = stacksize,
+	    .verbose = verbose,
+	    .perf = perf,
+	    .exit_unknown_syscalls = exit_unknown,
+	    .dir_maps = maps,
+	    .wd = wd};
+	struct LFILinuxEngine *made;
+
+	if (!maps)
+		return NULL;
+	made = lfi_linux_new(engine, opts);
+	PyMem_Free(maps);
+	return made ? SWIG_NewPointerObj(made, SWIGTYPE_p_LFILinuxEngine, 0) : native_raise();
+}
+
+/* The program is verified without the GIL; `image` cannot change: it is bytes. */
+static PyObject *
+proc_load(struct LFILinuxProc *proc, PyObject *image, const char *path)
+{
+	PyThreadState *state;
+	Py_ssize_t size;
+	char *bytes;
+	bool loaded;
+
+	if (PyBytes_AsStringAndSize(image, &bytes, &size) < 0)
+		return NULL;
+	Py_INCREF(image);
+	state = PyEval_SaveThread();
+	loaded = lfi_proc_load(proc, (const uint8_t *) bytes, (size_t) size, path);
+	gil_restore(state);
+	Py_DECREF(image);
+	if (!loaded)
+		return native_raise();
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+thread_new(struct LFILinuxProc *proc, PyObject *argv, PyObject *envp)
+{
+	const char **args = strings_of(argv), **env = args ? strings_of(envp) : NULL;
+	struct LFILinuxThread *made = NULL;
+
+	if (env)
+		made = lfi_thread_new(proc, (int) PyList_Size(argv), args, env);
+	PyMem_Free(args);
+	PyMem_Free(env);
+	if (!env)
+		return NULL;
+	return made ? SWIG_NewPointerObj(made, SWIGTYPE_p_LFILinuxThread, 0) : native_raise();
+}
+
+/* (violations, code flags, processor features, instructions) */
+static PyObject *
+verify(PyObject *code, unsigned long long offset, int policy, unsigned bundle, bool single_thread, bool no_rdtsc,
+    size_t most)
+{
+	struct LFIVerifyOptions opts = {.struct_size = sizeof opts,
+	    .policy = policy,
+	    .bundle = bundle,
+	    .single_thread = single_thread,
+	    .no_rdtsc = no_rdtsc,
+	    .max_violations = most};
+	struct LFIVerifyReport report = {.struct_size = sizeof report};
+	PyObject *list = PyList_New(0), *result = NULL;
+	Py_ssize_t size = 0;
+	char *bytes;
+	void *scratch;
+	size_t room;
+
+	if (!list || PyBytes_AsStringAndSize(code, &bytes, &size) < 0)
+		goto done;
+	room = lfi_verify_scratch_size((size_t) size);
+	scratch = PyMem_Malloc(room + 8);
+	if (!scratch) {
+		PyErr_NoMemory();
+		goto done;
+	}
+	lfi_verify(&opts, bytes, (size_t) size, offset, scratch, room, violation_seen, list, &report);
+	PyMem_Free(scratch);
+	if (!PyErr_Occurred())
+		result = Py_BuildValue(
+		    "OIKK", list, report.code, (unsigned long long) report.cpu, (unsigned long long) report.instructions);
+done:
+	Py_XDECREF(list);
+	return result;
+}
+%}
+
+%rename("set_error_factory") native_set_error_factory;
+%rename("set_pointer_class") native_set_pointer_class;
+%rename("finalizing") native_finalizing;
+%rename("register_callback") native_register;
+%rename("ctx_run") native_ctx_run;
+%rename("thread_run") native_thread_run;
+PyObject *native_set_error_factory(PyObject *factory);
+PyObject *native_set_pointer_class(PyObject *cls);
+PyObject *native_finalizing(void);
+PyObject *native_register(
+    PyObject *SANDBOX, const char *signature, PyObject *result, PyObject *kinds, PyObject *callable);
+PyObject *native_ctx_run(PyObject *SANDBOX, struct LFIContext *ctx, unsigned long long address, PyObject *handler,
+    PyObject *handler_arg, double timeout);
+PyObject *native_thread_run(PyObject *SANDBOX, struct LFILinuxThread *thread, double timeout, bool library);
+
+%inline %{
+static PyObject *
+unregister_callback(PyObject *SANDBOX, unsigned long long address, PyObject *token)
+{
+	return native_unregister(SANDBOX, address, token);
+}
+
+static PyObject *
+box_sandbox(struct LFIBox *box, PyObject *keep)
+{
+	return native_sandbox(box, NULL, NULL, keep, Py_None);
+}
+
+static PyObject *
+proc_sandbox(struct LFILinuxProc *proc, PyObject *keep)
+{
+	return native_sandbox(NULL, proc, NULL, keep, Py_None);
+}
+
+/* Of a clone, or of a process that has a first thread by now. */
+static PyObject *
+clone_sandbox(struct LFILinuxProc *proc, struct LFILinuxThread *thread, PyObject *keep, PyObject *SANDBOX)
+{
+	return native_sandbox(NULL, proc, thread, keep, SANDBOX);
+}
+%}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+from . import _errors as _errors

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""``python -m lfi cc|run|verify|rewrite ...`` and the console scripts: the tools that the package carries."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+TOOLS = ("cc", "run", "verify", "rewrite")
+
+
+def tool_path(name: str) -> str:
+    """The tool ``lfi-NAME`` of the package."""
+    return str(Path(__file__).parent / "_data" / "bin" / f"lfi-{name}")
+
+
+def _become(name: str, arguments: list[str]) -> NoReturn:
+    path = tool_path(name)
+    if not os.path.exists(path):
+        sys.exit(f"lfi: {path} is missing: install the package from a wheel (pip install lfi)")
+    sys.stdout.flush()
+    os.execv(path, [path, *arguments])
+
+
+def cc() -> NoReturn:
+    """``lfi-cc``: compile C for the sandbox."""
+    _become("cc", sys.argv[1:])
+
+
+def run() -> NoReturn:
+    """``lfi-run``: run a program in a sandbox."""
+    _become("run", sys.argv[1:])
+
+
+def verify() -> NoReturn:
+    """``lfi-verify``: verify a program."""
+    _become("verify", sys.argv[1:])
+
+
+def rewrite() -> NoReturn:
+    """``lfi-rewrite``: confine a compiler's assembly."""
+    _become("rewrite", sys.argv[1:])
+
+
+def main() -> NoReturn:
+    """``python -m lfi TOOL [ARGUMENT...]``."""
+    usage = f"usage: python -m lfi {{{','.join(TOOLS)}}} [argument...]\n'python -m lfi TOOL --help' says what a tool takes."
+    if len(sys.argv) < 2 or sys.argv[1] not in TOOLS:
+        asked = len(sys.argv) >= 2 and sys.argv[1] in ("-h", "--help")
+        print(usage, file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
+    _become(sys.argv[1], sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
