@@ -411,7 +411,22 @@ proc_sandbox(struct LFILinuxProc *proc, PyObject *keep)
 	return native_sandbox(NULL, proc, NULL, keep, Py_None);
 }
 
-/* Of a clone, or of a process that has a first thread by now. */
+/* The process has its first thread now. */
+static PyObject *
+adopt_thread(PyObject *SANDBOX, struct LFILinuxThread *thread)
+{
+	struct Sandbox *sandbox = (struct Sandbox *) SANDBOX;
+
+	if (sandbox_check(sandbox) < 0)
+		return NULL;
+	sandbox->primary = lfi_thread_ctx(thread);
+	if (!sandbox->primary)
+		return native_raise();
+	sandbox->owner = PyThread_get_thread_ident();
+	Py_RETURN_NONE;
+}
+
+/* Of a clone, which has a first thread. */
 static PyObject *
 clone_sandbox(struct LFILinuxProc *proc, struct LFILinuxThread *thread, PyObject *keep, PyObject *SANDBOX)
 {

@@ -1,2 +1,41 @@
 # SPDX-License-Identifier: MIT
-from . import _errors as _errors
+"""lfi: native code that you do not trust, in a sandbox in your own process.
+
+>>> import lfi
+>>> lib = lfi.load("libadd.lfi", header="int add(int a, int b);")
+>>> lib.add(2, 3)
+5
+>>> lfi.run(["hello.lfi"], capture_output=True).stdout
+b'hello\\n'
+"""
+
+from __future__ import annotations
+
+import atexit as _atexit
+
+from . import _native
+from ._declarations import DeclarationError
+from ._errors import (
+    AccessError,
+    BusyError,
+    Error,
+    Fault,
+    Frame,
+    Interrupted,
+    InvalidError,
+    LimitExceeded,
+    NotFound,
+    OutOfMemory,
+    ProgramError,
+    SystemFailure,
+    Timeout,
+    VerificationError,
+)
+from ._library import Library, Limits, Module, load
+from ._marshal import In, InOut, Out
+from ._memory import Pointer
+
+__version__: str = "1.1.0"
+
+# Threads that are still in a sandbox at the interpreter's end must not be ended there.
+_atexit.register(_native.finalizing)
