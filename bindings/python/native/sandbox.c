@@ -162,14 +162,31 @@ sandbox_adopt(struct Sandbox *sandbox, PyObject *unused)
 	Py_RETURN_NONE;
 }
 
-/* From any thread. */
+/* All entries that are pending; with a token, also that of the first thread that is to come. From any thread. */
 static PyObject *
-sandbox_interrupt(struct Sandbox *sandbox, PyObject *unused)
+sandbox_interrupt(struct Sandbox *sandbox, PyObject *args)
 {
-	(void) unused;
-	if (sandbox->box && lfi_box_interrupt(sandbox->box) < 0)
+	unsigned long long token = 0;
+
+	if (!PyArg_ParseTuple(args, "|K", &token))
+		return NULL;
+	if (!sandbox->box)
+		Py_RETURN_NONE;
+	if (token && sandbox->primary && lfi_ctx_interrupt(sandbox->primary, token) < 0 && lfi_errno() != LFI_ERR_NOTFOUND)
+		return native_raise();
+	if (lfi_box_interrupt(sandbox->box) < 0)
 		return native_raise();
 	Py_RETURN_NONE;
+}
+
+/* Of the first thread's pending entry, or of its next one. */
+static PyObject *
+sandbox_token(struct Sandbox *sandbox, PyObject *unused)
+{
+	(void) unused;
+	if (sandbox_check(sandbox) < 0)
+		return NULL;
+	return PyLong_FromUnsignedLongLong(sandbox->primary ? lfi_ctx_token(sandbox->primary) : 0);
 }
 
 /* ---- Copies ---- */
@@ -477,7 +494,8 @@ static PyMethodDef sandbox_methods[] = {
     {"close", (PyCFunction) sandbox_close, METH_NOARGS, NULL},
     {"reset", (PyCFunction) sandbox_reset, METH_NOARGS, NULL},
     {"adopt", (PyCFunction) sandbox_adopt, METH_NOARGS, NULL},
-    {"interrupt", (PyCFunction) sandbox_interrupt, METH_NOARGS, NULL},
+    {"interrupt", (PyCFunction) sandbox_interrupt, METH_VARARGS, NULL},
+    {"token", (PyCFunction) sandbox_token, METH_NOARGS, NULL},
     {"read", (PyCFunction) sandbox_read, METH_VARARGS, NULL},
     {"read_into", (PyCFunction) sandbox_read_into, METH_VARARGS, NULL},
     {"write", (PyCFunction) sandbox_write, METH_VARARGS, NULL},

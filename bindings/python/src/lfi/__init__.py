@@ -34,6 +34,7 @@ from ._errors import (
 from ._library import Library, Limits, Module, load
 from ._marshal import In, InOut, Out
 from ._memory import Pointer
+from ._process import DEVNULL, PIPE, STDOUT, CompletedProcess, Popen, run, run_async
 
 __version__: str = "1.1.0"
 
