@@ -412,6 +412,13 @@ LFI_API int lfi_ctx_run(struct LFIContext *ctx, lfiptr entry);
 /** In a handler: make the lfi_ctx_run that is running return `code`, once the handler has returned. */
 LFI_API void lfi_ctx_exit(struct LFIContext *ctx, int code);
 
+/**
+ * In a host function or handler that sandboxed code called: end the innermost call or run of the context with
+ * LFI_ERR_INTERRUPTED (a run returns -1 and LFI_OK), once the function has returned. Those around it go on: for
+ * exceptions of other languages, which pass through sandboxed code one call at a time. Nothing when it ends already.
+ */
+LFI_API void lfi_ctx_end_call(struct LFIContext *ctx);
+
 /* ---- Interruption ---- */
 
 /*

@@ -161,7 +161,8 @@ struct LFIContext {
 	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
 	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0; or OWNER_LOST */
 	int exit_code;
-	int aborting; /* the signal that ctx_abort was given, until the handler has returned; else 0 */
+	struct Frame *ending_frame; /* of lfi_ctx_end_call: where `ending` is over; NULL: as of lfi_ctx_exit */
+	int aborting;               /* the signal that ctx_abort was given, until the handler has returned; else 0 */
 	bool faulted;
 	bool owned;      /* by the layer above, which frees it */
 	uintptr_t maker; /* the thread that it was made for, or 0 */

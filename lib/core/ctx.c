@@ -280,6 +280,7 @@ ctx_after_fork(struct LFIContext *ctx)
 	atomic_store(&ctx->state, STATE_OUT);
 	ctx->frame = NULL;
 	ctx->ending = false;
+	ctx->ending_frame = NULL;
 	interrupt_after_fork(ctx, entered);
 }
 
@@ -454,8 +455,10 @@ frame_pop(struct LFIContext *ctx, struct Frame *frame)
 	if (frame->saved)
 		restore(ctx, frame->saved);
 	/* The run that was to end has ended; so have calls with no run around them. */
-	if (frame->kind == FRAME_RUN || depth == 0)
+	if (frame->kind == FRAME_RUN || depth == 0 || frame == ctx->ending_frame) {
 		ctx->ending = false;
+		ctx->ending_frame = NULL;
+	}
 	thread_self.foreign -= frame->foreign;
 	ctx->frame = frame->prev;
 	thread_self.cur = frame->below ? frame->below->ctx : NULL;
@@ -540,6 +543,17 @@ lfi_ctx_exit(struct LFIContext *ctx, int code)
 	if (ctx_check(ctx) < 0 || !ctx->frame)
 		return;
 	ctx->exit_code = code;
+	ctx->ending_frame = NULL;
+	ctx->ending = true;
+}
+
+void
+lfi_ctx_end_call(struct LFIContext *ctx)
+{
+	if (ctx_check(ctx) < 0 || !ctx->frame || ctx->ending)
+		return;
+	ctx->exit_code = -1;
+	ctx->ending_frame = ctx->frame;
 	ctx->ending = true;
 }
 

@@ -210,6 +210,7 @@ bad_signals_are_the_hosts_own(void)
 	X(lfi_ctx_data, CONTEXT, 0, !lfi_ctx_data(h))                                                                  \
 	X(lfi_ctx_deadline, CONTEXT, 0, lfi_ctx_deadline(h, 1) == -1)                                                  \
 	X(lfi_ctx_deadline_at, CONTEXT, 0, lfi_ctx_deadline_at(h, 1) == -1)                                            \
+	X(lfi_ctx_end_call, CONTEXT, 0, VOID(lfi_ctx_end_call(h)))                                                     \
 	X(lfi_ctx_exit, CONTEXT, 0, VOID(lfi_ctx_exit(h, 0)))                                                          \
 	X(lfi_ctx_fault_sized, CONTEXT, 0, lfi_ctx_fault_sized(h, &fault_out, sizeof fault_out) == -1)                 \
 	X(lfi_ctx_free, CONTEXT, FREES, VOID(lfi_ctx_free(h)))                                                         \

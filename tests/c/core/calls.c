@@ -1061,6 +1061,60 @@ an_exit_in_a_callback_unwinds_to_the_run(void **state)
 	drop(&f);
 }
 
+static struct LFIFn *ending_fn;
+static struct LFIContext *ending_ctx;
+static lfiptr ending_target;
+static void *ending_cb;
+static int ending_depth, ending_seen;
+
+/* Calls itself through the sandbox, twice; the innermost ends its call. */
+static void
+ending_callback(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)
+{
+	union LFIValue inner[2] = {{.u = (uint64_t) ending_cb}, {.i = 1}}, got = {.i = 0};
+	int r;
+
+	if (++ending_depth == 3) {
+		lfi_ctx_end_call(ctx);
+		return;
+	}
+	r = ending_depth == 1 ? lfi_fn_call(ending_fn, &ending_ctx, inner, &got)
+			      : lfi_call(ctx, ending_target, "i(pi)", inner, &got);
+	if (r < 0 && lfi_errno() == LFI_ERR_INTERRUPTED)
+		ending_seen++;
+	ret->i = r < 0 ? 100 : got.i;
+}
+
+static void
+a_call_that_is_ended_leaves_those_around_it(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	union LFIValue args[2] = {{.i = 0}, {.i = 1}}, ret = {.i = 0};
+
+	assert_true(lfi_box_cbinit(f.box));
+	ending_ctx = f.ctx;
+	ending_target = LOAD(f.box, code_call_plus1);
+	ending_fn = lfi_fn_new(f.box, ending_target, "i(pi)");
+	ending_cb = lfi_box_register_fn(f.box, "i(i)", ending_callback, NULL);
+	assert_non_null(ending_cb);
+	args[0].u = (uint64_t) ending_cb;
+	for (int i = 0; i < 2; i++) {
+		ending_depth = ending_seen = 0;
+		assert_done(i ? lfi_call(f.ctx, ending_target, "i(pi)", args, &ret) : lfi_fn_call(ending_fn, &f.ctx, args, &ret));
+		assert_int_equal(ending_seen, 1);
+		assert_int_equal(ret.i, 102);
+	}
+	/* The outermost one, too. */
+	ending_depth = 2;
+	assert_int_equal(lfi_fn_call(ending_fn, &f.ctx, args, &ret), -1);
+	assert_error(LFI_ERR_INTERRUPTED);
+	lfi_ctx_end_call(f.ctx); /* not entered: nothing */
+	ending_depth = 0;
+	assert_done(lfi_fn_call(ending_fn, &f.ctx, args, &ret));
+	lfi_fn_free(ending_fn);
+	drop(&f);
+}
+
 static lfiptr nested_entry;
 
 /* A call in a system call's handler: it must not disturb the registers of the call around it. */
@@ -1735,6 +1789,7 @@ main(void)
 		cmocka_unit_test(callbacks_work_in_a_run),
 		cmocka_unit_test(a_run_in_a_handler_ends_by_itself),
 		cmocka_unit_test(an_exit_in_a_callback_unwinds_to_the_run),
+		cmocka_unit_test(a_call_that_is_ended_leaves_those_around_it),
 		cmocka_unit_test(a_call_in_a_handler_keeps_the_registers_around_it),
 		cmocka_unit_test(a_handler_can_send_the_sandbox_only_to_itself),
 		cmocka_unit_test(a_run_starts_with_a_stack_pointer_in_the_sandbox),
