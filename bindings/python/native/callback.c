@@ -2,12 +2,17 @@
 /* Python callables that sandboxed code may call. What they get is hostile; what they raise ends the call. */
 #include "native.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static PyTypeObject *callback_type;
 
 /* Each sandbox that it is registered in, and each clone of one, holds it: sandboxed code may call it that long. */
 struct Callback {
 	PyObject_HEAD
 	PyObject *callable; /* NULL: taken back */
+	uint32_t address;   /* in the box where it was registered first, and in its clones; 0: taken back */
+	char *signature;
 	struct Kind result;
 	size_t nargs;
 	struct Kind *kinds;
@@ -141,7 +146,7 @@ parse(struct Callback *callback, PyObject *result, PyObject *kinds)
 }
 
 static struct Callback *
-make(PyObject *result, PyObject *kinds, PyObject *callable)
+make(const char *signature, PyObject *result, PyObject *kinds, PyObject *callable)
 {
 	struct Callback *callback = PyObject_GC_New(struct Callback, callback_type);
 
@@ -150,7 +155,12 @@ make(PyObject *result, PyObject *kinds, PyObject *callable)
 	memset((char *) callback + sizeof(PyObject), 0, sizeof *callback - sizeof(PyObject));
 	callback->callable = Py_NewRef(callable);
 	PyObject_GC_Track(callback);
-	if (parse(callback, result, kinds) < 0) {
+	callback->signature = PyMem_Malloc(strlen(signature) + 1);
+	if (callback->signature)
+		strcpy(callback->signature, signature);
+	else
+		PyErr_NoMemory();
+	if (!callback->signature || parse(callback, result, kinds) < 0) {
 		Py_DECREF(callback);
 		return NULL;
 	}
@@ -167,12 +177,13 @@ native_register(PyObject *object, const char *signature, PyObject *result, PyObj
 
 	if (sandbox_check(sandbox) < 0)
 		return NULL;
-	callback = make(result, kinds, callable);
+	callback = make(signature, result, kinds, callable);
 	if (!callback)
 		return NULL;
 	if (keep(sandbox, (PyObject *) callback) == 0) {
 		if (lfi_box_cbinit(sandbox->box))
 			address = lfi_box_register_fn(sandbox->box, signature, host_function, callback);
+		callback->address = (uint32_t) (uintptr_t) address;
 		if (!address) {
 			Py_CLEAR(callback->callable);
 			native_raise();
@@ -182,18 +193,90 @@ native_register(PyObject *object, const char *signature, PyObject *result, PyObj
 	return address ? Py_BuildValue("KO", (unsigned long long) (uint32_t) (uintptr_t) address, callback) : NULL;
 }
 
-/* The struct stays, as calls may be in it. */
-PyObject *
-native_unregister(PyObject *object, unsigned long long address, PyObject *token)
+/* The struct stays, as calls may be in it. 0, or -1 with an exception. */
+int
+callback_take_back(struct Sandbox *sandbox, PyObject *object)
 {
-	struct Sandbox *sandbox = (struct Sandbox *) object;
-	struct Callback *callback = (struct Callback *) token;
+	struct Callback *callback = (struct Callback *) object;
+	uint32_t address = callback->address;
 
 	Py_CLEAR(callback->callable);
-	if (!sandbox->closing && sandbox->box &&
-	    lfi_box_unregister_fn(sandbox->box, (void *) (uintptr_t) address) < 0)
-		return native_raise();
+	callback->address = 0;
+	if (!address || !sandbox->box || sandbox->closing ||
+	    lfi_box_unregister_fn(sandbox->box, (void *) (uintptr_t) address) == 0)
+		return 0;
+	native_raise();
+	return -1;
+}
+
+PyObject *
+native_unregister(PyObject *object, PyObject *token)
+{
+	if (!PyObject_TypeCheck(token, callback_type))
+		return PyErr_Format(PyExc_TypeError, "%R is no callback", token);
+	if (callback_take_back((struct Sandbox *) object, token) < 0)
+		return NULL;
 	Py_RETURN_NONE;
+}
+
+/* ---- Clones ---- */
+
+static int
+by_address(const void *a, const void *b)
+{
+	uint32_t first = (*(struct Callback *const *) a)->address, second = (*(struct Callback *const *) b)->address;
+
+	return first < second ? -1 : first > second;
+}
+
+/*
+ * liblfi takes the first entry that is free: those that had others before are taken for a moment, so that each callback
+ * comes to where the frozen memory expects it.
+ */
+static int
+put_at(struct Sandbox *sandbox, struct Callback *callback, PyObject *others)
+{
+	uint32_t address;
+	void *got;
+
+	do {
+		got = lfi_box_register_fn(sandbox->box, callback->signature, host_function, callback);
+		if (!got) {
+			native_raise();
+			return -1;
+		}
+		address = (uint32_t) (uintptr_t) got;
+		if (address != callback->address) {
+			PyObject *number = PyLong_FromUnsignedLong(address);
+			int r = number ? PyList_Append(others, number) : -1;
+
+			Py_XDECREF(number);
+			if (r < 0)
+				return -1;
+		}
+	} while (address < callback->address);
+	if (address == callback->address)
+		return 0;
+	native_fail(LFI_ERR_UNSUPPORTED, "a callback of the snapshot was at %#x, which is not free in its clone", callback->address);
+	return -1;
+}
+
+int
+callbacks_clone(struct Sandbox *sandbox)
+{
+	PyObject *others = PyList_New(0);
+	int r = others ? 0 : -1;
+
+	qsort(sandbox->callbacks, sandbox->ncallbacks, sizeof *sandbox->callbacks, by_address);
+	if (r == 0 && sandbox->ncallbacks && !lfi_box_cbinit(sandbox->box))
+		r = (native_raise(), -1);
+	for (size_t i = 0; i < sandbox->ncallbacks && r == 0; i++)
+		if (((struct Callback *) sandbox->callbacks[i])->address)
+			r = put_at(sandbox, (struct Callback *) sandbox->callbacks[i], others);
+	for (Py_ssize_t i = 0; others && i < PyList_Size(others); i++)
+		lfi_box_unregister_fn(sandbox->box, (void *) (uintptr_t) PyLong_AsUnsignedLong(PyList_GetItem(others, i)));
+	Py_XDECREF(others);
+	return r;
 }
 
 /* ---- The type ---- */
@@ -227,6 +310,7 @@ callback_dealloc(struct Callback *callback)
 	for (size_t i = 0; i < callback->nargs; i++)
 		kind_clear(&callback->kinds[i]);
 	PyMem_Free(callback->kinds);
+	PyMem_Free(callback->signature);
 	PyObject_GC_Del(callback);
 	Py_DECREF(type);
 }

@@ -266,7 +266,7 @@ python_failed(struct Entry *entry, struct LFIContext *ctx, PyObject *where)
 {
 	PyObject *type, *value, *trace;
 
-	lfi_ctx_exit(ctx, -1);
+	lfi_ctx_end_call(ctx);
 	/* A thread that the program made: nobody waits for its exception. */
 	if (!entry) {
 		PyErr_WriteUnraisable(where);

@@ -394,9 +394,9 @@ PyObject *native_thread_run(PyObject *SANDBOX, struct LFILinuxThread *thread, do
 
 %inline %{
 static PyObject *
-unregister_callback(PyObject *SANDBOX, unsigned long long address, PyObject *token)
+unregister_callback(PyObject *SANDBOX, PyObject *token)
 {
-	return native_unregister(SANDBOX, address, token);
+	return native_unregister(SANDBOX, token);
 }
 
 static PyObject *

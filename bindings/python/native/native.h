@@ -53,7 +53,7 @@ struct Sandbox {
 	struct Function *functions; /* all that have an LFIFn */
 	struct Sandbox *next, **link; /* all that are open */
 	PyObject **callbacks;       /* registered in it, or in what it is a clone of */
-	size_t ncallbacks;
+	size_t ncallbacks, nkept; /* those that a reset keeps */
 };
 
 extern PyTypeObject *sandbox_type;
@@ -171,6 +171,12 @@ extern PyTypeObject *function_type;
 /* Free its LFIFn: the box goes. */
 void function_close(struct Function *function);
 
+/* Of a callback that may still be registered. 0, or -1 with an exception. */
+int callback_take_back(struct Sandbox *sandbox, PyObject *callback);
+
+/* Register in a clone what the snapshot had. 0, or -1 with an exception. */
+int callbacks_clone(struct Sandbox *sandbox);
+
 int native_add_types(PyObject *module);
 int sandbox_add_type(PyObject *module);
 int pointer_add_type(PyObject *module);
@@ -184,7 +190,7 @@ PyObject *native_sandbox(struct LFIBox *box, struct LFILinuxProc *proc, struct L
     PyObject *from);
 PyObject *native_register(
     PyObject *sandbox, const char *signature, PyObject *result, PyObject *kinds, PyObject *callable);
-PyObject *native_unregister(PyObject *sandbox, unsigned long long address, PyObject *token);
+PyObject *native_unregister(PyObject *sandbox, PyObject *token);
 PyObject *native_ctx_run(PyObject *sandbox, struct LFIContext *ctx, unsigned long long address, PyObject *handler,
     PyObject *handler_arg, double timeout);
 PyObject *native_thread_run(PyObject *sandbox, struct LFILinuxThread *thread, double timeout, bool library);

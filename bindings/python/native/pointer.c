@@ -5,6 +5,8 @@
  */
 #include "native.h"
 
+#include <string.h>
+
 PyTypeObject *pointer_type;
 
 static PyObject *pointer_class;

@@ -2,6 +2,8 @@
 /* Sandboxes as Python objects: who is inside, who has views, and when they go. */
 #include "native.h"
 
+#include <string.h>
+
 PyTypeObject *sandbox_type;
 
 /* The GIL is held. */
@@ -116,6 +118,35 @@ sandbox_close(struct Sandbox *sandbox, PyObject *unused)
 	Py_RETURN_NONE;
 }
 
+/* A snapshot is going to be made: the callbacks so far are its. */
+static PyObject *
+sandbox_freeze(struct Sandbox *sandbox, PyObject *unused)
+{
+	(void) unused;
+	sandbox->nkept = sandbox->ncallbacks;
+	Py_RETURN_NONE;
+}
+
+/*
+ * Those since the snapshot. liblfi keeps functions with a signature over a reset, so they are taken back before it; the
+ * structs go after it, when nobody can be in them.
+ */
+static int
+take_back_callbacks(struct Sandbox *sandbox)
+{
+	for (size_t i = sandbox->nkept; i < sandbox->ncallbacks; i++)
+		if (callback_take_back(sandbox, sandbox->callbacks[i]) < 0)
+			return -1;
+	return 0;
+}
+
+static void
+drop_callbacks(struct Sandbox *sandbox)
+{
+	while (sandbox->ncallbacks > sandbox->nkept)
+		Py_DECREF(sandbox->callbacks[--sandbox->ncallbacks]);
+}
+
 /* Back to the snapshot. */
 static PyObject *
 sandbox_reset(struct Sandbox *sandbox, PyObject *unused)
@@ -134,6 +165,8 @@ sandbox_reset(struct Sandbox *sandbox, PyObject *unused)
 		native_fail(LFI_ERR_BUSY, "%d views of the sandbox's memory are still alive", sandbox->pins);
 		return NULL;
 	}
+	if (take_back_callbacks(sandbox) < 0)
+		return NULL;
 	sandbox->serial = ++serials;
 	sandbox_hold(sandbox);
 	state = PyEval_SaveThread();
@@ -141,6 +174,8 @@ sandbox_reset(struct Sandbox *sandbox, PyObject *unused)
 	gil_restore(state);
 	if (r < 0)
 		native_raise();
+	else
+		drop_callbacks(sandbox);
 	sandbox_release(sandbox);
 	if (r < 0)
 		return NULL;
@@ -222,10 +257,11 @@ sandbox_read(struct Sandbox *sandbox, PyObject *args)
 
 	if (!PyArg_ParseTuple(args, "Kn", &address, &size) || sandbox_check(sandbox) < 0)
 		return NULL;
-	if (size < 0 || (uint64_t) size > (uint64_t) 1 << 32) {
-		PyErr_Format(PyExc_ValueError, "%zd bytes cannot be read from a sandbox of 4 GiB", size);
-		return NULL;
-	}
+	if (size < 0)
+		return PyErr_Format(PyExc_ValueError, "%zd bytes cannot be read", size);
+	/* Before there is room for them. */
+	if (!lfi_box_ptr(sandbox->box, address, (size_t) size))
+		return native_raise();
 	bytes = PyBytes_FromStringAndSize(NULL, size);
 	if (bytes && copy(sandbox, address, PyBytes_AsString(bytes), (size_t) size, true) < 0)
 		Py_CLEAR(bytes);
@@ -448,7 +484,7 @@ copy_callbacks(struct Sandbox *sandbox, const struct Sandbox *from)
 	}
 	for (size_t i = 0; i < from->ncallbacks; i++)
 		sandbox->callbacks[i] = Py_NewRef(from->callbacks[i]);
-	sandbox->ncallbacks = from->ncallbacks;
+	sandbox->ncallbacks = sandbox->nkept = from->ncallbacks;
 	return 0;
 }
 
@@ -487,11 +523,14 @@ native_sandbox(struct LFIBox *box, struct LFILinuxProc *proc, struct LFILinuxThr
 		sandbox->owner = PyThread_get_thread_ident();
 	}
 	PyObject_GC_Track(sandbox);
+	if (from != Py_None && callbacks_clone(sandbox) < 0)
+		Py_CLEAR(sandbox);
 	return (PyObject *) sandbox;
 }
 
 static PyMethodDef sandbox_methods[] = {
     {"close", (PyCFunction) sandbox_close, METH_NOARGS, NULL},
+    {"freeze", (PyCFunction) sandbox_freeze, METH_NOARGS, NULL},
     {"reset", (PyCFunction) sandbox_reset, METH_NOARGS, NULL},
     {"adopt", (PyCFunction) sandbox_adopt, METH_NOARGS, NULL},
     {"interrupt", (PyCFunction) sandbox_interrupt, METH_VARARGS, NULL},

@@ -2,6 +2,8 @@
 /* Values of C as Python objects and back. Nothing is cut: what does not fit is an OverflowError that names it. */
 #include "native.h"
 
+#include <string.h>
+
 static int
 fail_range(PyObject *number, char code, Py_ssize_t index)
 {

@@ -34,9 +34,49 @@ from ._errors import (
 from ._library import Library, Limits, Module, load
 from ._marshal import In, InOut, Out
 from ._memory import Pointer
+from ._pool import Pool
 from ._process import DEVNULL, PIPE, STDOUT, CompletedProcess, Popen, run, run_async
+
+from ._signals import install as _install
+from ._signals import reclaim_signals
 
 __version__: str = "1.1.0"
 
 # Threads that are still in a sandbox at the interpreter's end must not be ended there.
 _atexit.register(_native.finalizing)
+_install()
+
+__all__ = [
+    "AccessError",
+    "BusyError",
+    "CompletedProcess",
+    "DEVNULL",
+    "DeclarationError",
+    "Error",
+    "Fault",
+    "Frame",
+    "In",
+    "InOut",
+    "Interrupted",
+    "InvalidError",
+    "Library",
+    "LimitExceeded",
+    "Limits",
+    "Module",
+    "NotFound",
+    "Out",
+    "OutOfMemory",
+    "PIPE",
+    "Pointer",
+    "Pool",
+    "Popen",
+    "ProgramError",
+    "STDOUT",
+    "SystemFailure",
+    "Timeout",
+    "VerificationError",
+    "load",
+    "reclaim_signals",
+    "run",
+    "run_async",
+]

@@ -120,7 +120,7 @@ class Declarations:
             self._take(node)
 
     def _ast(self, text: str) -> list[Any]:
-        from pycparser import c_parser
+        from pycparser import c_parser  # type: ignore[import-untyped]
 
         prelude = "".join(f"typedef int {name};\n" for name in self.typedefs)
         count = len(self.typedefs)

@@ -12,6 +12,7 @@ from typing import Any, Mapping, NamedTuple, Optional, Union
 
 from . import _native
 from ._errors import Error, OutOfMemory, VerificationError, make_error
+from ._signals import reclaim_signals
 
 Path_ = Union[str, "os.PathLike[str]"]
 Program = Union[bytes, str, "os.PathLike[str]"]
@@ -100,6 +101,8 @@ def new_process(opts: Options) -> tuple[Host, Any]:
         _hosts.move_to_end(opts)
         while len(_hosts) > _KEPT:
             _hosts.popitem(last=False)
+        if hosts:
+            reclaim_signals()  # a new engine does so by itself
         for host in hosts:
             try:
                 return host, host.process()

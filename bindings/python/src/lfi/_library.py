@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Limits(NamedTuple):
-    """What a sandbox may use. 0 is no limit."""
+    """What a sandbox may use: bytes of mapped memory, seconds of CPU time, threads, descriptors. 0 is no limit."""
 
     #: bytes of mapped memory
     memory: int = 0
@@ -34,6 +34,7 @@ class Limits(NamedTuple):
     files: int = 0
 
     def apply(self, sandbox: Any) -> None:
+        """Set them."""
         if any(value < 0 for value in self):
             raise ValueError(f"{self} has a limit below 0")
         if any(self):
@@ -236,7 +237,8 @@ class Library:
             It stays until :meth:`free`, or until the sandbox goes.
         """
         if isinstance(what, int):
-            target, size = t.VOID, what * count
+            target: t.CType = t.VOID
+            size = what * count
         else:
             target = self._type(what)
             size = target.need_size() * count
@@ -325,7 +327,7 @@ class Library:
         token = self._tokens.pop(pointer._offset(), None)
         if token is None:
             raise make_error(_native.LFI_ERR_NOTFOUND, f"{callback!r} is no callback of this sandbox")
-        _native.unregister_callback(self._sandbox, pointer._offset(), token)
+        _native.unregister_callback(self._sandbox, token)
 
     # ---- Life ----
 

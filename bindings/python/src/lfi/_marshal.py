@@ -54,12 +54,14 @@ class Out:
 
     @property
     def bytes(self) -> bytes:
+        """What was written."""
         if self._bytes is None:
             raise ValueError("the function was not called yet")
         return self._bytes
 
     @property
     def value(self) -> Any:
+        """The item that was written."""
         if self._type is None:
             raise TypeError("the parameter is a 'void *': it has no value, but bytes")
         return self._type.decode(self.bytes[: self._type.need_size()], self._sandbox)
@@ -94,7 +96,7 @@ class InOut(Out):
 class Spec:
     """What a function needs to convert its arguments; kept by it as its declaration."""
 
-    __slots__ = ("name", "type", "sandbox", "arena", "address", "variants", "doc")
+    __slots__ = ("name", "type", "sandbox", "arena", "address", "variants")
 
     def __init__(self, name: str, type: t.Function, sandbox: Any, arena: Optional[Arena], address: int) -> None:
         self.name = name

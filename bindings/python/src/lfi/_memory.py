@@ -89,16 +89,18 @@ class Pointer(_native.PointerBase):
         can write them at any time: copy before you check.
         """
         size = self._item().size if size is None else size
-        return memoryview(_native.View(self._sandbox, self._offset(), size, readonly))
+        exporter: Any = _native.View(self._sandbox, self._offset(), size, readonly)
+        return memoryview(exporter)
 
-    def array(self, count: int, *, readonly: bool = False) -> memoryview:
+    def array(self, count: int, *, readonly: bool = False) -> memoryview[Any]:
         """A view of `count` items with their format; ``numpy.asarray`` takes it without a copy."""
         item = self._item()
         view = self.view(count * item.size, readonly=readonly)
         letter = _FORMATS.get((item.code, item.size))
         if letter is None:
             raise TypeError(f"items of type '{item.name}' have no format of a buffer")
-        return view.cast(letter)
+        made: memoryview[Any] = view.cast(letter)  # type: ignore[call-overload]
+        return made
 
     def numpy(self, shape: Union[int, tuple[int, ...]], *, readonly: bool = False) -> numpy.ndarray[Any, Any]:
         """A NumPy array of the memory, without a copy."""

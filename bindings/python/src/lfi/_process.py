@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import io
 import os
+import select
 import subprocess
 import threading
 from types import TracebackType
@@ -69,6 +70,7 @@ class _Collector:
         self.limit = limit
         self.parts: list[bytes] = []
         self.size = 0
+        self.failed = False
 
     def __call__(self, data: bytes) -> None:
         self.size += len(data)
@@ -80,6 +82,70 @@ class _Collector:
         return b"".join(self.parts)
 
 
+class _Pump:
+    """One thread that empties the pipes of all programs whose output is kept. It runs no code of the user's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._epoll = select.epoll()
+        self._sinks: dict[int, tuple[_Collector, Callable[[BaseException], None]]] = {}
+        self._pid = 0
+
+    def add(self, fd: int, sink: _Collector, fail: Callable[[BaseException], None]) -> None:
+        """Empty `fd` from now on."""
+        os.set_blocking(fd, False)
+        with self._lock:
+            if self._pid != os.getpid():
+                self._start()
+            self._sinks[fd] = sink, fail
+            self._epoll.register(fd, select.EPOLLIN)
+
+    def _start(self) -> None:
+        """Also in a child, which has neither the thread nor programs of its parent."""
+        self._epoll = select.epoll()
+        self._sinks = {}
+        self._pid = os.getpid()
+        threading.Thread(target=self._loop, args=(self._epoll,), name="lfi-pump", daemon=True).start()
+
+    def finish(self, fd: int) -> None:
+        """All writers are gone: take what is left, and close it."""
+        with self._lock:
+            entry = self._sinks.pop(fd, None)
+            if entry is not None:
+                self._epoll.unregister(fd)
+                while self._step(fd, *entry) > 0:
+                    pass
+        os.close(fd)
+
+    def _loop(self, epoll: select.epoll) -> None:
+        while True:
+            for fd, _ in epoll.poll():
+                with self._lock:
+                    entry = self._sinks.get(fd)
+                    # At its end it waits for `finish`.
+                    if entry is not None and self._step(fd, *entry) == 0:
+                        epoll.unregister(fd)
+                        del self._sinks[fd]
+
+    @staticmethod
+    def _step(fd: int, sink: _Collector, fail: Callable[[BaseException], None]) -> int:
+        """Take a block: its bytes; 0 at the end, -1 when there is nothing now."""
+        try:
+            data = os.read(fd, _BLOCK)
+        except BlockingIOError:
+            return -1
+        if data and not sink.failed:
+            try:
+                sink(data)
+            except BaseException as error:
+                sink.failed = True
+                fail(error)
+        return len(data)
+
+
+_pump = _Pump()
+
+
 class _Streams:
     """The three descriptors that a program gets, and the threads that serve them."""
 
@@ -87,7 +153,7 @@ class _Streams:
         self.guest: list[int] = []  # closed once the process has its duplicates
         self.threads: list[threading.Thread] = []
         self._fail = fail
-        self._stops: list[int] = []
+        self.kept: list[int] = []  # the host's ends of what the pump empties
 
     def _pipe(self) -> tuple[int, int]:
         read, write = os.pipe()
@@ -160,11 +226,15 @@ class _Streams:
         fd = _fileno(what)
         if fd is not None:
             with contextlib.suppress(AttributeError):
-                what.flush()
+                what.flush()  # type: ignore[union-attr]
             return fd, None
         if not callable(what) and not hasattr(what, "write"):
             raise TypeError(f"{name}={what!r} is no descriptor, file or callback")
         read, write = self._pipe()
+        if isinstance(what, _Collector):
+            self.kept.append(read)
+            _pump.add(read, what, self._fail)
+            return self._own(write), None
         self._serve(_drain, read, what if callable(what) else _writer(what), self._fail)
         return self._own(write), None
 
@@ -187,6 +257,10 @@ class _Streams:
         self.guest = []
 
     def join(self) -> None:
+        """All is there, once the process has closed its ends."""
+        for fd in self.kept:
+            _pump.finish(fd)
+        self.kept = []
         for thread in self.threads:
             if thread.ident is not None:
                 thread.join()
@@ -317,6 +391,7 @@ class _Process:
                 file.close()
         if self._sandbox is not None:
             self._sandbox.close()
+        self._streams.join()
 
     # ---- Running ----
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import enum
 import struct as _struct
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Sequence, Union
+from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 
 from . import _native
 
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
 #: What ``_native`` takes to describe a parameter: letter, size of a struct, what a pointer points to.
-Kind: TypeAlias = "tuple[Any, ...]"
+Kind = tuple[Any, ...]
 
 
 class CType:
@@ -199,7 +196,8 @@ class Enum(CType):
         super().__init__(name, size, size, letters[0] if signed else letters[1])
         self.signed = signed
         self.members = members
-        self.python: type[enum.IntEnum] = enum.IntEnum(name.split()[-1].strip("<>") or "enum", members)  # type: ignore[misc]
+        make: Any = enum.IntEnum
+        self.python: type[enum.IntEnum] = make(name.split()[-1].strip("<>") or "enum", members)
 
     def value(self, number: int) -> int:
         try:

@@ -321,7 +321,8 @@ class Box:
 
     def view(self, address: int, size: int, *, readonly: bool = False) -> memoryview:
         """Memory of the sandbox without a copy. Its pages stay mapped until the view is released."""
-        return memoryview(_native.View(self._sandbox, address, size, readonly))
+        exporter: Any = _native.View(self._sandbox, address, size, readonly)
+        return memoryview(exporter)
 
     def valid(self, address: int, size: int = 1) -> bool:
         """Whether the range lies in the part of the sandbox that can be mapped; says nothing about what is."""

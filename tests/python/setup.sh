@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Builds the wheel from a build of lfi, and a clean virtual environment that has it and what the tests need.
+#
+#   tests/python/setup.sh SOURCE BUILD PYTHON
+#
+# The environment is BUILD/python/venv. Packages come from the index that pip is configured for.
+set -eu
+source=$1 build=$2 python=$3
+folder=$build/python
+venv=$folder/venv
+mkdir -p "$folder"
+
+# The requirements, once for each version of them.
+if ! cmp -s "$source/tests/python/requirements.txt" "$folder/requirements.txt"; then
+	rm -rf "$venv"
+	"$python" -m venv "$venv"
+	"$venv/bin/pip" install -q --disable-pip-version-check -r "$source/tests/python/requirements.txt"
+	cp "$source/tests/python/requirements.txt" "$folder/requirements.txt"
+fi
+
+rm -rf "$folder/dist"
+PATH=$venv/bin:$PATH "$venv/bin/pip" wheel -q --disable-pip-version-check --no-build-isolation --no-deps \
+	-w "$folder/dist" "$source/bindings/python" \
+	--config-settings "build-dir=$folder/wheel" --config-settings "cmake.define.LFI_BUILD=$build" >"$folder/wheel.log" 2>&1 ||
+	{ cat "$folder/wheel.log" >&2; exit 1; }
+"$venv/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps "$folder"/dist/lfi-*.whl
+echo "python: $(ls "$folder/dist")"

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Pools: each job in a sandbox as new."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Executor, as_completed
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+import lfi
+
+
+@pytest.fixture
+def pool(module: lfi.Module) -> Iterator[lfi.Pool]:
+    with lfi.Pool(module, workers=3) as pool:
+        yield pool
+
+
+def test_a_pool_is_an_executor(pool: lfi.Pool) -> None:
+    assert isinstance(pool, Executor)
+    assert pool.submit("add", 2, 3).result() == 5
+    assert list(pool.map("add", range(100), range(100))) == [2 * i for i in range(100)]
+    futures = [pool.submit(lambda lib, i: lib.add(i, i), i) for i in range(20)]
+    assert sorted(future.result() for future in as_completed(futures)) == [2 * i for i in range(20)]
+
+
+def test_no_job_finds_what_another_left(pool: lfi.Pool) -> None:
+    def job(lib: Any) -> int:
+        counter = lib.variable("counter", "int")
+        value = counter.value
+        counter.value = 99
+        lib.alloc(100_000).write(b"x" * 100_000)
+        lib.register("int(int)", lambda x: x)
+        return int(value)
+
+    assert [future.result() for future in [pool.submit(job) for _ in range(30)]] == [3] * 30
+
+
+def test_a_job_that_fails_harms_no_other(pool: lfi.Pool) -> None:
+    for _ in range(10):
+        with pytest.raises(lfi.Fault):
+            pool.submit("write_to", None).result()
+        with pytest.raises(lfi.Timeout):
+            pool.submit("spin", timeout=0.01).result()
+        with pytest.raises(lfi.Interrupted):
+            pool.submit("leave", 3).result()
+        assert pool.submit("add", 1, 2).result() == 3
+
+
+def test_pointers_do_not_outlive_their_job(pool: lfi.Pool) -> None:
+    pointer = pool.submit(lambda lib: lib.alloc(16)).result()
+    with pytest.raises(lfi.Error, match="reset"):
+        pointer.read(1)
+    with pool.sandbox() as lib, pytest.raises(lfi.Error, match="reset|another"):
+        lib.function("release", "void(void *)")(pointer)
+
+
+def test_views_outlive_their_job(pool: lfi.Pool) -> None:
+    views = [pool.submit(lambda lib: lib.alloc(64).view(64)).result() for _ in range(12)]
+    for i, view in enumerate(views):
+        view[0] = i
+    assert list(pool.map("add", range(50), range(50))) == [2 * i for i in range(50)]
+    assert [view[0] for view in views] == list(range(12))
+
+
+def test_a_setup_is_in_each_sandbox(module: lfi.Module) -> None:
+    made: list[int] = []
+
+    def setup(lib: Any) -> None:
+        lib.variable("counter", "int").value = 40
+        made.append(lib.register("int(int)", lambda x: x * 2)._parts()[1])
+
+    def job(lib: Any) -> tuple[int, int]:
+        # The callback was registered before the snapshot: it is at the same place in each clone.
+        pointer = lfi.Pointer(lib._sandbox, made[0], None)
+        return lib.count(), lib.apply(pointer, 4)
+
+    with lfi.Pool(module, workers=2, setup=setup) as pool:
+        assert [pool.submit(job).result() for _ in range(6)] == [(40, 9)] * 6
+
+
+def test_a_pool_that_is_shut_down_takes_no_jobs(module: lfi.Module) -> None:
+    pool = lfi.Pool(module, workers=1)
+    future = pool.submit("add", 1, 2)
+    pool.shutdown()
+    pool.shutdown()
+    assert future.result() == 3
+    with pytest.raises(RuntimeError, match="shut down"):
+        pool.submit("add", 1, 2)
+    with pytest.raises(lfi.Error, match="shut down"):
+        with pool.sandbox():
+            pass
+
+
+def test_bad_jobs_are_refused(pool: lfi.Pool) -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        pool.submit("nothing")
+    with pytest.raises(TypeError):
+        pool.submit(5)
+    with pytest.raises(ValueError, match="workers=0"):
+        lfi.Pool(b"", workers=0)
+    import pickle
+
+    with pytest.raises(TypeError, match="Module"):
+        pickle.dumps(pool)
+
+
+def test_programs_that_cannot_be_cloned_say_so(compiled: Any) -> None:
+    source = Path(__file__).parent / "programs" / "library.c"
+    try:
+        path = compiled(source, "--no-poc")
+    except Exception as error:  # the sysroot of this build may lack the variant
+        pytest.skip(f"no sysroot for --no-poc: {error}")
+    with pytest.raises(lfi.Error, match="oblivious"):
+        lfi.Pool(path, header="int add(int a, int b);", workers=1)
+
+
+def test_many_threads_take_sandboxes(pool: lfi.Pool) -> None:
+    results: list[int] = []
+
+    def work(i: int) -> None:
+        for k in range(50):
+            with pool.sandbox() as lib:
+                lib.variable("counter", "int").value = i
+                results.append(lib.count() - i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [0] * 400
