@@ -161,8 +161,7 @@ struct LFIContext {
 	_Atomic uintptr_t first; /* what biased was when it was set; never changes then */
 	_Atomic uintptr_t owner; /* the thread that entered otherwise, else 0; or OWNER_LOST */
 	int exit_code;
-	struct Frame *ending_frame; /* of lfi_ctx_end_call: where `ending` is over; NULL: as of lfi_ctx_exit */
-	int aborting;               /* the signal that ctx_abort was given, until the handler has returned; else 0 */
+	int aborting; /* the signal that ctx_abort was given, until the handler has returned; else 0 */
 	bool faulted;
 	bool owned;      /* by the layer above, which frees it */
 	uintptr_t maker; /* the thread that it was made for, or 0 */
@@ -171,6 +170,7 @@ struct LFIContext {
 	uint8_t zmm[32][64];  /* all of AVX-512, during a runtime call */
 	uint64_t mask[8];
 	_Atomic uint64_t inside_first[INSIDE_FIRST];
+	struct Frame *ending_frame; /* of lfi_ctx_end_call: where `ending` is over; NULL: as of lfi_ctx_exit */
 	struct Fault fault;
 	void *user;
 	struct LFIContext *next, **link;           /* box->contexts */
