@@ -172,7 +172,8 @@ compare_written(const Disassembler &d, const llvm::MCInst &inst, const llvm::MCI
  *   register (run).
  * - ldmxcsr: it only reads memory.
  * - The shifts of words by an xmm count, and vpalignr: EVEX.W is ignored, LLVM knows W 0 only (run). So with vmovw.
- * - vrndscalesh, vscalefsh, vgetexpsh, vfmaddcsh, vfcmaddcsh: EVEX.L'L is ignored, LLVM knows 128 bits only.
+ * - vrndscalesh, vscalefsh, vgetexpsh, vfpclasssh, vfmaddcsh, vfcmaddcsh: EVEX.L'L is ignored, LLVM knows 128 bits
+ * only.
  * - The two gf2p8affine with a broadcast: an 8-bit displacement counts 8 bytes, LLVM takes it as it is (run).
  */
 bool
@@ -188,7 +189,7 @@ is_known(const struct seen &seen, const char *what)
 	if (what != not_an_instruction)
 		return false;
 	return (seen.map == 1 && seen.w && (op == 0xd1 || op == 0xe1 || op == 0xf1)) ||
-	       (seen.map == 3 && ((seen.w && op == 0x0f) || (seen.length && op == 0x0a))) ||
+	       (seen.map == 3 && ((seen.w && op == 0x0f) || (seen.length && (op == 0x0a || op == 0x67)))) ||
 	       (seen.map == 5 && seen.w && (op == 0x6e || op == 0x7e)) ||
 	       (seen.map == 6 && seen.length && (op == 0x2d || op == 0x43 || op == 0x57));
 }
