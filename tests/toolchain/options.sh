@@ -57,6 +57,16 @@ for compiler in $(compilers); do
 	holds "$compiler: -r links objects to an object" $CC -r main.o part.o -o both.o
 	holds "$compiler: that is an object" is_object both.o
 
+	# instructions that cannot be confined
+	printf 'void spread(int *restrict a, const int *restrict b, const int *restrict i, int n)\n{\n' >gather.c
+	printf '\tfor (int k = 0; k < n; k++)\n\t\ta[i[k]] = b[k];\n\tfor (int k = 0; k < n; k++)\n' >>gather.c
+	printf '\t\ta[k] = b[i[k]];\n}\n' >>gather.c
+	for arch in x86-64-v3 x86-64-v4; do
+		holds "$compiler: loops that a compiler would make gathers of compile for $arch" \
+			$CC -O3 -march=$arch -mtune=haswell -mprefer-vector-width=512 -c gather.c
+		holds "$compiler: they verify" is_confined gather.o
+	done
+
 	# inputs
 	holds "$compiler: preprocessed C compiles" sh -c "$CC -E part.c >part2.i && $CC -c part2.i"
 	holds "$compiler: assembly is confined" $CC callhand.c hand.s -o hand.lfi

@@ -206,14 +206,58 @@ begin_command(const struct cc *cc, struct strings *command)
 	strings_add_all(command, &cc->compile);
 }
 
+/*
+ * How a C file is compiled: what the first attempts are, and later ones when the rewriter could not confine what they
+ * made.
+ */
+struct attempt {
+	int registers; /* of clang; see add_target_options */
+	enum { VECTORS, NO_GATHERS, NO_VECTORS } vectors;
+};
+
+/*
+ * Compilers make gathers and scatters of loops for processors with AVX2 and AVX-512; they cannot be confined. Newer
+ * compilers can do without; with others nothing of the file becomes vectors.
+ */
+static const char *const no_gathers[] = {"-mno-gather", "-mno-scatter"};
+static const char *const no_vectors[] = {"-fno-tree-vectorize", "-fno-tree-slp-vectorize"};
+
+static bool
+knows_no_gathers(const struct cc *cc)
+{
+	struct strings command = {0};
+	int nowhere = memory_file(), status;
+
+	if (nowhere < 0)
+		return false;
+	strings_add(&command, cc->compiler);
+	strings_add(&command, no_gathers[0]);
+	strings_add(&command, no_gathers[1]);
+	strings_add(&command, "-E");
+	strings_add(&command, "-x");
+	strings_add(&command, "c");
+	strings_add(&command, "/dev/null");
+	status = run_command_all(cc, &command, -1, nowhere, nowhere);
+	close(nowhere);
+	return status == 0;
+}
+
+static void
+add_attempt_options(const struct attempt *attempt, struct strings *command)
+{
+	for (int i = 0; i < 2 && attempt->vectors != VECTORS; i++)
+		strings_add(command, attempt->vectors == NO_GATHERS ? no_gathers[i] : no_vectors[i]);
+}
+
 /* Runs the compiler (-S) or, for .S, its preprocessor (-E) on one file, its output to `out`. */
 static int
-run_compiler(const struct cc *cc, const struct input *input, int in, int out, int registers)
+run_compiler(const struct cc *cc, const struct input *input, int in, int out, const struct attempt *attempt)
 {
 	struct strings command = {0};
 
 	begin_command(cc, &command);
-	add_target_options(cc, &command, registers);
+	add_target_options(cc, &command, attempt->registers);
+	add_attempt_options(attempt, &command);
 	add_dependency_options(cc, &command, input);
 	strings_add(&command, input->kind == KIND_ASM_CPP ? "-E" : "-S");
 	strings_add(&command, "-o");
@@ -408,7 +452,7 @@ hide_undefined_weak(struct text *text)
 
 /* ---- The steps together ---- */
 
-/* Standard input can be read once; clang may need it again. */
+/* Standard input can be read once; the compiler may need it again. */
 static int
 copy_stdin(int *copy)
 {
@@ -426,7 +470,7 @@ copy_stdin(int *copy)
 
 /* The assembly of one input, before confinement. */
 static int
-get_assembly(const struct cc *cc, const struct input *input, int in, int registers, struct text *text)
+get_assembly(const struct cc *cc, const struct input *input, int in, const struct attempt *attempt, struct text *text)
 {
 	int fd, status;
 
@@ -441,7 +485,7 @@ get_assembly(const struct cc *cc, const struct input *input, int in, int registe
 		fd = memory_file();
 		if (fd < 0)
 			return 1;
-		status = run_compiler(cc, input, in, fd, registers);
+		status = run_compiler(cc, input, in, fd, attempt);
 		if (!status)
 			status = read_all(fd, input->path, text);
 	}
@@ -450,18 +494,30 @@ get_assembly(const struct cc *cc, const struct input *input, int in, int registe
 }
 
 /*
- * clang with 12 registers leaves r12, r13 and rbp for renaming in nearly all functions; where a function still uses
- * all, fewer registers help.
+ * Changes the attempt after one that could not be confined; false when there is no other. clang with 12 registers
+ * leaves r12, r13 and rbp for renaming in nearly all functions; where a function still uses all, fewer registers help.
  */
+static bool
+attempt_again(const struct cc *cc, const struct input *input, const char *messages, struct attempt *attempt)
+{
+	if (input->kind != KIND_C && input->kind != KIND_CPP_OUTPUT)
+		return false;
+	if (strstr(messages, "gathers and scatters") && attempt->vectors != NO_VECTORS) {
+		attempt->vectors = attempt->vectors == VECTORS && knows_no_gathers(cc) ? NO_GATHERS : NO_VECTORS;
+		return true;
+	}
+	return cc->clang && --attempt->registers >= 10;
+}
+
 static int
 confine(const struct cc *cc, const struct input *input, int in, struct text *text, struct text *out)
 {
-	bool retries = cc->clang && (input->kind == KIND_C || input->kind == KIND_CPP_OUTPUT);
+	struct attempt attempt = {.registers = 12};
 	char *messages = NULL;
 	int status;
 
-	for (int registers = 12; registers >= 10; registers--) {
-		status = get_assembly(cc, input, in, registers, text);
+	do {
+		status = get_assembly(cc, input, in, &attempt, text);
 		if (status || cc->print_only)
 			return status;
 		if (cc->save_temps && input->kind != KIND_ASM)
@@ -472,9 +528,7 @@ confine(const struct cc *cc, const struct input *input, int in, struct text *tex
 			hide_undefined_weak(out);
 			return 0;
 		}
-		if (!retries)
-			break;
-	}
+	} while (attempt_again(cc, input, messages ? messages : "", &attempt));
 	fputs(messages ? messages : "", stderr);
 	return 1;
 }
