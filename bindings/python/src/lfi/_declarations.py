@@ -100,6 +100,7 @@ class Declarations:
         self.constants: dict[str, int] = {}
         self.enums: dict[str, t.Enum] = {}
         self.structs: dict[str, t.Struct] = {}
+        self._parsed: dict[str, t.CType] = {}
         text = _strip_comments(_read(header, include))
         self.text = text
         self._parse_text(text)
@@ -151,6 +152,12 @@ class Declarations:
 
     def parse_type(self, text: str) -> t.CType:
         """A type written as in a cast: ``"struct point *"``, ``"int (*)(int)"``, ``"int(int)"``."""
+        found = self._parsed.get(text)
+        if found is None:
+            found = self._parsed[text] = self._parse_type(text)
+        return found
+
+    def _parse_type(self, text: str) -> t.CType:
         try:
             nodes = self._ast(f"typedef {self._in_cast(text)};")
         except DeclarationError:

@@ -161,7 +161,7 @@ def _check_items(view: memoryview, target: t.CType, spec: Spec, index: int, valu
         raise _fail(spec, index, value, "is not contiguous")
     if target.size > 1 and view.itemsize not in (1, target.size):
         raise _fail(spec, index, value, f"has items of {view.itemsize} bytes, and '{target.name}' has {target.size}")
-    return view.cast("B") if view.nbytes else memoryview(b"")
+    return view.cast("B") if view.nbytes else memoryview(bytearray())
 
 
 def _buffer(loan: _Loan, index: int, value: Any, target: t.CType, const: bool) -> Pointer:

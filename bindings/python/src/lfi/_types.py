@@ -300,7 +300,9 @@ class Struct(CType):
             raise TypeError(f"{value!r} is no '{self.name}'")
         data = bytearray(size)
         for name, one in values.items():
-            field = self.field(name)
+            field = self.fields.get(name)
+            if field is None:
+                raise TypeError(f"'{self.name}' has no member {name!r}")
             data[field.offset : field.offset + field.type.size] = field.type.encode(one, sandbox)
         return bytes(data)
 
