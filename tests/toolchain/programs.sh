@@ -48,6 +48,24 @@ else
 	echo "skipped: no AVX2 here"
 fi
 
+# AVX-512 where the processor has it
+if grep -qw avx512vl /proc/cpuinfo; then
+	for compiler in $(compilers); do
+		compile="$cc --lfi-compiler=$compiler"
+		for name in memory numbers kernels; do
+			holds "$compiler -march=x86-64-v4: $name behaves" \
+				behaves $name "-O3 -march=x86-64-v4 -mprefer-vector-width=512 -ffp-contract=off" ""
+		done
+		objdump -d kernels.lfi >disassembly
+		holds "$compiler -march=x86-64-v4: there are vectors of 512 bits" grep -q zmm disassembly
+		holds "$compiler -march=x86-64-v4: and masks" grep -q '{%k[1-7]}' disassembly
+		says "$compiler -march=x86-64-v4: lfi-verify says what they need" 'runs on x86-64-v4' \
+			"$build/bin/lfi-verify" --features kernels.lfi
+	done
+else
+	echo "skipped: no AVX-512 here"
+fi
+
 # Lua and minigzip, from their own makefiles
 lua() { "$build/bin/lfi-run" $options --dir "/s=$source/examples:ro" "$build/programs/lua$suffix" "$@"; }
 squeeze() { "$build/bin/lfi-run" $options "$build/programs/minigzip$suffix" "$@"; }
