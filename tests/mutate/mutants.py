@@ -55,28 +55,43 @@ def row_fields(line, start):
             return
 
 
-# What is read and written of vector registers, how wide a general register is that is no memory operand, and rax as an
-# operand that the opcode names, have no bearing on a verdict: text.c alone looks at them. So of ModRM.rm, which can be
-# memory, access and class are changed; of other operands, that they are written, if they are general registers.
+# What text.c alone looks at is left alone, as it has no bearing on a verdict: what is read and written of vector registers,
+# how wide a general register is that is no memory operand, rax as an operand that the opcode names, the class of a
+# memory operand whose size .mem gives, and .mem of string instructions. So of ModRM.rm, where it can be memory, access
+# and class are changed; of general registers, that they are written.
 ACCESS = {"R": "RW", "W": "R", "RW": "R"}
 CLASSES = {"Gb": ["Gv"], "Gw": ["Gd"], "Gd": ["Gq", "Gw"], "Gq": ["Gd"], "Gv": ["Gd"], "Gy": ["Gd", "Gq"], "Gs": ["Gq"],
            "Vx": ["Vo"], "Vo": ["Vx"], "Pq": ["Vo"], "St": ["Gq"]}
 
 
-def changes_of(name, text, part):
+def changes_of(name, text, part, line):
     general = re.search(r"\bG[a-z]\b", text)
-    if part in ACCESS and (name == "rm" or general):
+    memory = name == "rm" and not re.search(r"\bREG\b", text) and not re.match(r"DIGIT\(\w+, REG", line)
+    if part in ACCESS and (memory or general):
         return [ACCESS[part]]
-    if part in CLASSES and name == "rm":
+    if part in CLASSES and memory and (".mem" not in line or part == "St"):
         return CLASSES[part]
-    if part in CLASSES and general and re.search(r"\bR?W\b", text):
+    if part in CLASSES and name != "rm" and general and re.search(r"\bR?W\b", text):
         return ["Vo"]
     return []
 
 
+def is_for_text_only(name, text, line):
+    """Whether nothing but a message changes without this field."""
+    general = re.search(r"\bG[a-z]\b", text)
+    written = re.search(r"\bR?W\b", text)
+    if name == "acc":
+        return "AND" not in line
+    if name == "mem":
+        return "STR" in line
+    if name == "rm":
+        return not (general or written or "MEM" in text or "REG" in text) and ".mem" in line and ".reg" in line
+    return name in ("reg", "op") and not (general and written)
+
+
 def field_mutants(line, start):
     for name, span, parts in row_fields(line, start):
-        if (name == "acc" and "AND" not in line) or (name in ("reg", "op") and not re.search(r"W \| G", line[slice(*span)])):
+        if is_for_text_only(name, line[span[0]:span[1]], line):
             continue
         yield replace(line, span[0] - 1, span[1], ""), "without %s" % line[span[0]:span[1]].strip()
         for first, last in parts:
@@ -84,7 +99,7 @@ def field_mutants(line, start):
             if len(parts) > 1 and part not in ACCESS and part not in CLASSES:
                 cut = line[:first] + "0" + line[last:]
                 yield cut, "%s without %s" % (name, part)
-            for other in changes_of(name, line[span[0]:span[1]], part):
+            for other in changes_of(name, line[span[0]:span[1]], part, line):
                 yield replace(line, first, last, other), ".%s: %s for %s" % (name, other, part)
             if re.fullmatch(r"0x[0-9a-f]+|[0-9]+", part):
                 for other in numbers(part):

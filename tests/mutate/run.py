@@ -27,6 +27,7 @@ SOURCE = HERE.parents[1]
 VERIFY = SOURCE / "lib/verify"
 TESTS = SOURCE / "tests/c/verify"
 CFLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O0", "-fPIC", "-Werror=override-init", "-Werror=array-bounds",
+          "-fsanitize=bounds,shift", "-fsanitize-undefined-trap-on-error",
           "-I", str(SOURCE / "include")]
 # text.c makes messages, which nothing depends on; that it stays in its buffer is shown by CBMC and the fuzzer.
 LEFT_OUT = {"x64/text.c"}
@@ -81,6 +82,24 @@ class Worker:
             objects.append(str(changed if name in names else plain))
         return run(["gcc", "-shared", "-Wl,-z,defs", "-o", str(self.folder / "libverify.so"), *objects])[0] == 0
 
+    def sanitized(self, mutant, tests):
+        """The mutant with AddressSanitizer, for what no test minds but reads or writes outside of something."""
+        path = self.source / mutant.file
+        original = path.read_text()
+        path.write_text(mutant.text)
+        sources = [str(self.source / name) for name in self.sources]
+        try:
+            for test in tests:
+                program = self.folder / ("sanitized_" + test.name)
+                if run(["gcc", *self.flags(), *test.options, "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+                        str(test.source), *sources, "-o", str(program), "-lcmocka"])[0]:
+                    continue
+                if run([str(program)], timeout=200)[0]:
+                    return test.name + " with sanitizers"
+        finally:
+            path.write_text(original)
+        return None
+
     def environment(self, opcodes=""):
         return dict(os.environ, LD_LIBRARY_PATH=str(self.folder), LFI_MUTATED_OPCODES=opcodes)
 
@@ -101,7 +120,7 @@ class Worker:
             if run([str(test.path)], timeout=20 * test.seconds + 20, env=self.environment(mutant.opcodes),
                    preexec_fn=limits)[0]:
                 return test.name
-        return None
+        return self.sanitized(mutant, [test for test in tests if test.name in ("rules", "api")])
 
 
 def limits():
@@ -113,12 +132,14 @@ class Test:
     def __init__(self, name, folder, worker):
         self.name = name
         self.path = folder / name
-        paths = includes([VERIFY, VERIFY / "x64", SOURCE / "lib/base", TESTS])
+        self.source = TESTS / (name + ".c")
+        self.options = ["-I", str(SOURCE / "tests/c"), *includes([SOURCE / "lib/base", TESTS])]
+        paths = includes([VERIFY, VERIFY / "x64"])
         libraries = ["-L", str(worker.folder), "-lverify", "-lcmocka"]
         if "Zydis" in (TESTS / (name + ".c")).read_text():
             libraries.append("-lZydis")
-        done = subprocess.run(["gcc", *CFLAGS, "-O2", *paths, "-I", str(SOURCE / "tests/c"), str(TESTS / (name + ".c")),
-                               "-o", str(self.path), *libraries, "-lm"], capture_output=True, text=True)
+        done = subprocess.run(["gcc", *CFLAGS, "-O2", *paths, *self.options, str(self.source), "-o", str(self.path), *libraries],
+                              capture_output=True, text=True)
         if done.returncode:
             sys.exit("mutate: %s does not compile:\n%s" % (name, done.stderr))
         status, self.seconds = run([str(self.path)], env=worker.environment())

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lfi_verify as a function: arguments, options, reports, messages, and bytes that end at an unmapped page. */
 #include <lfi/lfi_verify.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,6 +60,41 @@ a_region_must_be_whole_bundles_in_the_sandbox(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		assert_int_equal(rule_of(NULL, nops, rows[i].size, rows[i].offset, sizeof scratch), rows[i].rule);
 	assert_int_equal(rule_of(NULL, nops, ((size_t) 1 << 32) + 32, 0, SIZE_MAX), LFI_RULE_ARGUMENT);
+}
+
+static bool
+take_argument(const struct LFIViolation *violation, void *user)
+{
+	assert_int_equal(violation->rule, LFI_RULE_ARGUMENT);
+	assert_int_equal(violation->offset, 0);
+	assert_int_equal(violation->size, 0);
+	assert_string_equal(violation->insn, "");
+	*(const char **) user = violation->reason;
+	return true;
+}
+
+/* Why an argument is refused; each is a violation that is counted. */
+static const char *
+reason_of(const void *code, size_t size, uint64_t offset, size_t scratch_size)
+{
+	struct LFIVerifyReport report = {.struct_size = sizeof report};
+	const char *reason = NULL;
+
+	assert_int_equal(lfi_verify(NULL, code, size, offset, scratch, scratch_size, take_argument, &reason, &report), 1);
+	assert_int_equal(report.violations, 1);
+	return reason;
+}
+
+static void
+an_argument_that_is_refused_is_a_violation_without_a_place(void **state)
+{
+	assert_string_equal(reason_of(NULL, 64, 0, sizeof scratch), "the code is NULL");
+	assert_string_equal(reason_of(nops, 64, GIB4, sizeof scratch), "the region does not lie in the sandbox");
+	/* All of the sandbox is no region too large. */
+	assert_string_equal(reason_of(nops, GIB4, 0, sizeof scratch), "the scratch memory is too small or not aligned");
+	assert_string_equal(reason_of(nops, GIB4, 32, sizeof scratch), "the region does not lie in the sandbox");
+	/* Nothing can come from nowhere. */
+	assert_int_equal(rule_of(NULL, NULL, 0, 0, sizeof scratch), LFI_RULE_NONE);
 }
 
 static void
@@ -367,8 +403,14 @@ names_of_rules_and_features_are_never_null(void **state)
 	assert_string_equal(lfi_verify_rule_name(LFI_RULE_MEMORY), "memory");
 	assert_string_equal(lfi_verify_rule_name(-1), "unknown");
 	assert_string_equal(lfi_verify_rule_name(1000), "unknown");
+	assert_string_equal(lfi_verify_rule_name(LFI_RULE_NONE), "none");
+	assert_string_equal(lfi_verify_rule_name(LFI_RULE_ARGUMENT), "argument");
+	assert_string_equal(lfi_verify_rule_name(LFI_RULE_ARGUMENT + 1), "unknown");
 	assert_string_equal(lfi_cpu_feature_name(LFI_CPU_AVX2), "avx2");
 	assert_string_equal(lfi_cpu_feature_name(LFI_CPU_COUNT), "unknown");
+	assert_string_equal(lfi_cpu_feature_name(0), "sse3");
+	assert_string_equal(lfi_cpu_feature_name(-1), "unknown");
+	assert_string_equal(lfi_cpu_feature_name(INT_MIN), "unknown");
 	for (int i = 0; i <= LFI_RULE_ARGUMENT; i++)
 		assert_non_null(lfi_verify_rule_name(i));
 	for (int i = 0; i < LFI_CPU_COUNT; i++)
@@ -436,6 +478,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_region_must_be_whole_bundles_in_the_sandbox),
+	    cmocka_unit_test(an_argument_that_is_refused_is_a_violation_without_a_place),
 	    cmocka_unit_test(scratch_must_be_large_enough_and_aligned),
 	    cmocka_unit_test(options_that_are_not_known_are_refused),
 	    cmocka_unit_test(the_report_says_what_the_code_needs),
