@@ -69,6 +69,8 @@ def changes_of(name, text, part, line):
     memory = name == "rm" and not re.search(r"\bREG\b", text) and not re.match(r"DIGIT\(\w+, REG", line)
     if part in ACCESS and (memory or general):
         return [ACCESS[part]]
+    if part == "Vo" and (line.startswith(("ROW(ONE", "ROW(TWO", "ROW(T3")) or re.search(r"\bL0\b", line)):
+        return []  # there is no other length
     if part in CLASSES and memory and (".mem" not in line or part == "St"):
         return CLASSES[part]
     if part in CLASSES and name != "rm" and general and re.search(r"\bR?W\b", text):
@@ -85,7 +87,9 @@ def is_for_text_only(name, text, line):
     if name == "mem":
         return "STR" in line
     if name == "rm":
-        return not (general or written or "MEM" in text or "REG" in text) and ".mem" in line and ".reg" in line
+        only_register = line.startswith("DIGIT") and ", REG, " in line
+        return not (general or written or "MEM" in text or "REG" in text) and \
+            (only_register or (".mem" in line and ".reg" in line))
     return name in ("reg", "op") and not (general and written)
 
 
@@ -112,12 +116,17 @@ def field_mutants(line, start):
                 yield replace(line, first, last, "1 << %d" % (int(shift.group(1)) + 1)), ".%s: %s shifted" % (name, part)
 
 
+# Bytes that are prefixes, or lead to another map: no opcode of theirs is looked up.
+NO_OPCODES = {"ONE": {0x0f, 0x26, 0x2e, 0x36, 0x3e, *range(0x40, 0x50), *range(0x62, 0x68), 0xc4, 0xc5, 0xf0, 0xf2, 0xf3} - {0x63},
+              "TWO": {0x38, 0x3a}}
+
+
 def row_mutants(line):
     """What a line of a table becomes, and how to call it."""
     head = re.match(r"(ROW|GROUP|DIGIT)\((\w+), (\w+), (\w+), (\w+), (\"[^\"]*\"|\w+)", line)
     if not head:
         return
-    kind, _, prefix, first, last, _ = head.groups()
+    kind, place, prefix, first, last, _ = head.groups()
     yield "", "row removed"
     if kind != "DIGIT":
         for other in WIDER.get(prefix, []):
@@ -129,6 +138,8 @@ def row_mutants(line):
             yield replace(line, *head.span(3), other), "form %s for ANY" % other
     for group, value in ((4, first), (5, last)):
         for other in numbers(value):
+            if int(other, 0) in NO_OPCODES.get(place, ()):
+                continue
             low, high = (other, last) if group == 4 else (first, other)
             if int(low, 0) <= int(high, 0) and int(high, 0) < (8 if kind == "DIGIT" else 256):
                 yield replace(line, *head.span(group), other), "%s for %s" % (other, value)
