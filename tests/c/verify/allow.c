@@ -107,6 +107,9 @@ static const struct {
     {ZYDIS_ISA_SET_VPCLMULQDQ, F(PCLMUL) | F(VPCLMUL) | F(AVX)},
     {ZYDIS_ISA_SET_AVX_GFNI, F(GFNI) | F(AVX)},
     {ZYDIS_ISA_SET_AVX_VNNI, F(AVX_VNNI) | F(AVX)},
+    {ZYDIS_ISA_SET_AVX512F_KOP, F(AVX512F)},
+    {ZYDIS_ISA_SET_AVX512DQ_KOP, F(AVX512DQ)},
+    {ZYDIS_ISA_SET_AVX512BW_KOP, F(AVX512BW)},
 };
 
 /* Off the list although of such a set: section 6, and for the aliases at the end the head of rows.h. */
@@ -323,6 +326,8 @@ size_agrees(const struct trial *t, const ZydisDecodedOperand *op)
 
 	if (name_has(t, "prefetch") || t->insn.row->kind == GATHER)
 		return true;
+	if (strncmp(ZydisMnemonicGetString(t->z.mnemonic), "kmov", 4) == 0) /* a row has two of them, and says the larger */
+		return zydis <= ours && ours == (t->pp == 1 ? 4 : 8);
 	if (reads_part(t) && zydis < ours)
 		return ours == (has_register(t, ZYDIS_REGCLASS_MMX) && zydis == 4 ? 8 : whole);
 	return ours == zydis;
@@ -375,6 +380,8 @@ code_flags(const struct trial *t)
 	if (has_register(t, ZYDIS_REGCLASS_X87) || has_register(t, ZYDIS_REGCLASS_MMX) ||
 	    t->z.meta.isa_ext == ZYDIS_ISA_EXT_X87 || t->z.meta.isa_ext == ZYDIS_ISA_EXT_MMX || name_has(t, "pi2p"))
 		code |= LFI_CODE_X87;
+	if (has_register(t, ZYDIS_REGCLASS_MASK))
+		return LFI_CODE_AVX512;
 	if (t->vex && t->z.meta.isa_ext != ZYDIS_ISA_EXT_BMI1 && t->z.meta.isa_ext != ZYDIS_ISA_EXT_BMI2)
 		code |= LFI_CODE_AVX;
 	if (IS_ONE_OF(t, ZYDIS_MNEMONIC_LDMXCSR, ZYDIS_MNEMONIC_VLDMXCSR, ZYDIS_MNEMONIC_FLDCW, ZYDIS_MNEMONIC_FLDENV,
