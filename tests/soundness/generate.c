@@ -138,7 +138,7 @@ choose_row(struct choice *c)
 {
 	unsigned entry;
 
-	c->map = one_in(2) ? below(2) : below(V3A + 1);
+	c->map = one_in(2) ? below(2) : below(MAPS);
 	c->pp = below(4);
 	c->opcode = below(256);
 	entry = x64_opcodes[c->map][c->pp][c->opcode];
@@ -172,9 +172,24 @@ immediate_size(const struct row *row, unsigned pp, unsigned w)
 }
 
 static void
+put_evex(struct item *item, const struct choice *c, unsigned rex)
+{
+	static const uint8_t maps[] = {1, 2, 3, 5, 6};
+	unsigned map = c->map - E0F;
+
+	put(item, 0x62);
+	put(item,
+	    (rex & REX_R ? 0 : 0x80) | (rex & REX_X ? 0 : 0x40) | (rex & REX_B ? 0 : 0x20) | 0x10 | maps[map / 2]);
+	put(item, (map & 1) << 7 | (c->row->v ? below(16) : 15) << 3 | 4 | c->pp);
+	put(item, (one_in(8) ? 0x80 : 0) | below(3) << 5 | (one_in(6) ? 0x10 : 0) | 8 | (one_in(3) ? below(8) : 0));
+}
+
+static void
 put_opcode(struct item *item, const struct choice *c, unsigned rex, bool must_rex)
 {
-	if (c->map >= V0F) {
+	if (c->map >= E0F) {
+		put_evex(item, c, rex);
+	} else if (c->map >= V0F) {
 		put(item, 0xc4);
 		put(item, (rex & REX_R ? 0 : 0x80) | (rex & REX_X ? 0 : 0x40) | (rex & REX_B ? 0 : 0x20) |
 			      (c->map - V0F + 1));

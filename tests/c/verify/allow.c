@@ -324,7 +324,9 @@ size_agrees(const struct trial *t, const ZydisDecodedOperand *op)
 {
 	unsigned ours = memory_size_x64(&t->insn), zydis = op->size / 8u, whole = t->vex && t->l && !name_has(t, "vpmov") ? 32 : 16;
 
-	if (name_has(t, "prefetch") || t->insn.row->kind == GATHER)
+	if (name_has(t, "prefetch")) /* a line, for Zydis */
+		return ours == 1;
+	if (t->insn.row->kind == GATHER)
 		return true;
 	if (strncmp(ZydisMnemonicGetString(t->z.mnemonic), "kmov", 4) == 0) /* a row has two of them, and says the larger */
 		return zydis <= ours && ours == (t->pp == 1 ? 4 : 8);
