@@ -75,10 +75,13 @@ take_region(struct verify *v, const void *code, size_t size, uint64_t offset)
 	return 0;
 }
 
-static size_t
-bitmap_words(size_t size)
+void
+forget_marks(struct verify *v)
 {
-	return size / 64 + (size % 64 != 0);
+	size_t words = bitmap_words(v->size);
+
+	if (words)
+		memset(v->targets, 0, 2 * words * sizeof *v->targets);
 }
 
 static int
@@ -90,8 +93,7 @@ take_scratch(struct verify *v, void *scratch, size_t scratch_size)
 		return refuse_argument(v, "the scratch memory is too small or not aligned");
 	v->targets = scratch;
 	v->wanted = v->targets + words;
-	if (words)
-		memset(scratch, 0, 2 * words * sizeof *v->targets);
+	forget_marks(v);
 	return 0;
 }
 

@@ -47,8 +47,48 @@ bit_get(const uint64_t *map, size_t i)
 	return map[i / 64] >> i % 64 & 1;
 }
 
+static inline size_t
+bitmap_words(size_t size)
+{
+	return size / 64 + (size % 64 != 0);
+}
+
+/* Both bitmaps are empty. */
+void forget_marks(struct verify *v);
+
 /* Counts a violation and tells the caller of lfi_verify; sets v->stop when enough is enough. */
 void violation(struct verify *v, size_t pos, size_t size, int rule, const char *insn, const char *reason);
+
+/* What a walk over the code gathers for the report. */
+struct seen {
+	uint64_t cpu;
+	uint32_t code;
+};
+
+/* Into v's report. */
+void report_seen(struct verify *v, const struct seen *seen);
+
+/*
+ * The rules over the bundle at `pos`, `*drift` being pending before it. Leaves what is pending then, marks what may be
+ * branched to, unmarks what may not; a violation stops v. Returns how many instructions there are.
+ */
+size_t rules_bundle(struct verify *v, size_t pos, uint32_t *drift, struct seen *seen);
+
+/*
+ * The rules over the instruction at `pos`, whatever is in front of it, `*drift` being pending. True: accepted, and part
+ * of no group that needs it; leaves what is pending then. False: who knows. `*length` is its size, or 0 if it has none.
+ * Neither marks nor counts.
+ */
+bool rules_alone(const struct verify *v, size_t pos, uint32_t *drift, struct seen *seen, unsigned *length);
+
+/* The rules over the whole region, one instruction after the other. */
+void rules_scan(struct verify *v);
+
+/*
+ * The same with several instructions in flight, most of which it decides by itself. True: accepted, marks and report as
+ * rules_scan leaves them. False: not, and what is in v is meaningless; rules_scan knows why.
+ */
+bool quick_scan(struct verify *v);
 
 /* Every rule but whether direct branches inside the region go to targets. Fills both bitmaps and the report. */
 void arch_scan(struct verify *v);

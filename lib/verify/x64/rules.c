@@ -42,16 +42,16 @@ struct scan {
 	unsigned taken; /* so many of them cannot be part of another group */
 	uint32_t drift; /* of rsp, pending */
 	bool rsp_open;  /* the last one wrote esp; the base must be added next */
-	uint64_t cpu;
-	uint32_t code;
+	struct seen seen;
 };
 
 static bool
 fail(struct scan *s, const struct insn *insn, int rule, const char *reason)
 {
-	char text[INSN_TEXT_MAX];
+	char text[INSN_TEXT_MAX] = "";
 
-	text_x64(insn, text);
+	if (s->v->fn)
+		text_x64(insn, text);
 	violation(s->v, insn->pos, insn->size, rule, text, reason);
 	return false;
 }
@@ -255,7 +255,7 @@ check_return(struct scan *s, const struct insn *insn)
 	if (s->count < 5 || !is_return_slot(first, false) || !masks(s, first + 1, R11) || !adds_base(first + 2, R11) ||
 	    !is_return_slot(first + 3, true) || !take_group(s, (int) s->count - 5, s->count - 1))
 		return fail(s, insn, LFI_RULE_RETURN, "return outside the single-thread group");
-	s->code |= LFI_CODE_ST_RETURN;
+	s->seen.code |= LFI_CODE_ST_RETURN;
 	return check_clean(s, insn);
 }
 
@@ -574,10 +574,10 @@ check_kind(struct scan *s, const struct insn *insn)
 static void
 note_evex(struct scan *s, const struct insn *insn)
 {
-	s->code |= LFI_CODE_AVX | LFI_CODE_AVX512;
-	s->cpu |= (uint64_t) 1 << LFI_CPU_AVX512F;
+	s->seen.code |= LFI_CODE_AVX | LFI_CODE_AVX512;
+	s->seen.cpu |= (uint64_t) 1 << LFI_CPU_AVX512F;
 	if (insn->vex_l < 2 && !(insn->row->flags & (L0 | LIG)))
-		s->cpu |= (uint64_t) 1 << LFI_CPU_AVX512VL;
+		s->seen.cpu |= (uint64_t) 1 << LFI_CPU_AVX512VL;
 }
 
 static void
@@ -585,21 +585,21 @@ note(struct scan *s, const struct insn *insn)
 {
 	const struct row *row = insn->row;
 
-	s->code |= row->code;
+	s->seen.code |= row->code;
 	if (insn->evex)
 		note_evex(s, insn);
 	if (!row->cpu && !row->cpu256 && !(row->flags & CX16))
 		return;
 	if (row->flags & CPUW) {
-		s->cpu |= (uint64_t) 1 << ((insn->rex & REX_W ? row->cpu256 : row->cpu) - 1);
+		s->seen.cpu |= (uint64_t) 1 << ((insn->rex & REX_W ? row->cpu256 : row->cpu) - 1);
 		return;
 	}
 	if (row->cpu)
-		s->cpu |= (uint64_t) 1 << (row->cpu - 1);
+		s->seen.cpu |= (uint64_t) 1 << (row->cpu - 1);
 	if (row->cpu256 && insn->vex_l)
-		s->cpu |= (uint64_t) 1 << (row->cpu256 - 1);
+		s->seen.cpu |= (uint64_t) 1 << (row->cpu256 - 1);
 	if (row->flags & CX16 && insn->rex & REX_W)
-		s->cpu |= (uint64_t) 1 << LFI_CPU_CX16;
+		s->seen.cpu |= (uint64_t) 1 << LFI_CPU_CX16;
 }
 
 static bool
@@ -687,21 +687,82 @@ check_end(struct scan *s)
 		    "the stack pointer's move is not confirmed at the region's end");
 }
 
+size_t
+rules_bundle(struct verify *v, size_t pos, uint32_t *drift, struct seen *seen)
+{
+	size_t before = v->report.instructions, count;
+	struct scan s; /* of the window nothing is read before it is written */
+
+	s.v = v;
+	s.drift = *drift;
+	s.rsp_open = false;
+	s.seen = *seen;
+	scan_bundle(&s, pos, pos + v->bundle);
+	count = v->report.instructions - before;
+	v->report.instructions = before;
+	*drift = s.drift;
+	*seen = s.seen;
+	return count;
+}
+
+/* An empty window: no group is found, and one that is opened is not closed. */
+bool
+rules_alone(const struct verify *v, size_t pos, uint32_t *drift, struct seen *seen, unsigned *length)
+{
+	struct verify alone = *v;
+	struct scan s;
+	uint8_t copy[DECODE_WINDOW];
+	const char *reason;
+
+	s.v = &alone;
+	s.count = 1;
+	s.taken = 0;
+	s.drift = *drift;
+	s.rsp_open = false;
+	s.seen = *seen;
+	*length = 0;
+	if (decode_x64(fetch(v, pos, copy), s.window, &reason) != LFI_RULE_NONE)
+		return false;
+	s.window->pos = (uint32_t) pos;
+	*length = s.window->size;
+	note(&s, s.window);
+	if (!check(&s, s.window) || s.rsp_open)
+		return false;
+	*drift = s.drift;
+	*seen = s.seen;
+	return true;
+}
+
 void
-arch_scan(struct verify *v)
+report_seen(struct verify *v, const struct seen *seen)
+{
+	v->report.code = seen->code;
+	v->report.cpu = seen->cpu;
+	if (seen->code & LFI_CODE_AVX)
+		v->report.cpu |= (uint64_t) 1 << LFI_CPU_AVX;
+}
+
+void
+rules_scan(struct verify *v)
 {
 	struct scan s = {.v = v};
 
 	for (size_t pos = 0; pos < v->size && !v->stop; pos += v->bundle)
 		scan_bundle(&s, pos, pos + v->bundle);
 	check_end(&s);
-	if (s.code & LFI_CODE_AVX)
-		s.cpu |= (uint64_t) 1 << LFI_CPU_AVX;
-	v->report.code = s.code;
-	v->report.cpu = s.cpu;
+	report_seen(v, &s.seen);
 }
 
-/* Walks as arch_scan did. */
+void
+arch_scan(struct verify *v)
+{
+	if (quick_scan(v))
+		return;
+	forget_marks(v);
+	rules_scan(v);
+}
+
+/* Walks as rules_scan did. */
 void
 arch_bad_branches(struct verify *v)
 {

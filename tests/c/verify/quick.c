@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The quick walk against the rules, on regions of accepted snippets that are then damaged: what it accepts the rules
+ * accept, with the same marks, the same branches and the same report.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "assemble.h"
+#include "verify.h"
+
+#define SIZE 16384
+
+/* Of the ModRM bytes of each opcode one in so many is tried. */
+#ifndef STRIDE
+#define STRIDE 16
+#endif
+
+static uint64_t seed = 1;
+
+static uint64_t
+random64(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+/* A bundle each. */
+static const char *const snippets[] = {
+    "movq %rax, %rbx; addl $5, %ecx; leaq 8(%rax,%rbx,4), %rdx; movl $7, %eax; movabsq $0x123456789a, %rcx",
+    "movq %gs:8(%edi), %rax; movl %eax, %gs:(%esi,%ecx,8); cmpq $0, %gs:0x18(%eax); movzbl %gs:0x8(%eax), %edx",
+    "pushq %rbp; subq $0x18, %rsp; movq %rax, 8(%rsp); movq 0x200(%rsp), %rax; addq $0x18, %rsp; popq %rbp",
+    "popq %r11; andl $-32, %r11d; addq %r14, %r11; jmpq *%r11",
+    "andl $-32, %eax; addq %r14, %rax; nopl (%rax); callq *%rax",
+    "andl $-32, %ecx; addq %r14, %rcx; callq *%rcx",
+    "subl $0x100, %esp; addq %r14, %rsp; movl %ebp, %esp; addq %r14, %rsp; nop",
+    "testb $1, %gs:8(%edi); notl %eax; divl %ecx; incl %gs:(%eax); btq %rax, %rbx; setne %al",
+    "movsd %gs:(%eax), %xmm0; addsd 8(%rsp), %xmm0; pxor %xmm1, %xmm1; movups %xmm0, 16(%rsp)",
+    "vaddpd %ymm0, %ymm1, %ymm2; andn %rax, %rbx, %rcx; vmovups %gs:(%eax), %xmm1; popcntl %eax, %ebx",
+    "movw %ax, %gs:2(%edx); cmpw $0x1234, %gs:(%eax); .byte 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0",
+    "leaq 1f(%rip), %r11; jmpq *-8(%r14); 1: nop; .byte 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0",
+    "movl %edi, %edi; leaq (%r14,%rdi), %rdi; rep stosb; cld; movq 16(%r15), %rax; fld %st(1); fstp %st(0)",
+    "jmp 1f; je 1f; nop; 1: call 1b; jne 1b; .byte 0x0f, 0x84; .long 0xe",
+    "movl %r8d, %gs:(%r9d,%r10d,4); leal (,%rax,8), %edx; lea 0(,%rcx,4), %rsi; xchgl %eax, %ecx; movb $1, %al",
+    "movq (%rsp), %r11; andl $-32, %r11d; addq %r14, %r11; movq %r11, (%rsp); ret",
+    "lock incl %gs:(%eax); pshufb %xmm1, %xmm2; palignr $3, %xmm1, %xmm2; crc32l %eax, %ebx; pause",
+};
+
+#define SNIPPETS (sizeof snippets / sizeof snippets[0])
+
+static const char *
+snippet_text(size_t i)
+{
+	return snippets[i];
+}
+
+struct outcome {
+	uint64_t marks[2 * SIZE / 64];
+	struct LFIVerifyReport report;
+	bool good;
+};
+
+static struct verify
+new_verify(const uint8_t *code, struct outcome *outcome, unsigned bundle)
+{
+	memset(outcome, 0, sizeof *outcome);
+	return (struct verify){.code = code, .size = SIZE, .offset = 0x100000, .bundle = bundle, .single_thread = true,
+	    .targets = outcome->marks, .wanted = outcome->marks + SIZE / 64, .max_violations = 1};
+}
+
+static unsigned accepted, differ;
+
+static bool
+show(const struct LFIViolation *violation, void *user)
+{
+	print_error("rules at %zx: `%s`: %s\n", violation->offset, violation->insn, violation->reason);
+	return false;
+}
+
+static void
+compare(const uint8_t *code, unsigned bundle)
+{
+	static struct outcome quick, rules;
+	struct verify v = new_verify(code, &quick, bundle);
+
+	quick.good = quick_scan(&v);
+	quick.report = v.report;
+	if (!quick.good)
+		return;
+	accepted++;
+	v = new_verify(code, &rules, bundle);
+	v.fn = show;
+	rules_scan(&v);
+	rules.report = v.report;
+	rules.good = v.report.violations == 0;
+	if (memcmp(&quick, &rules, sizeof quick) != 0 && differ++ < 10)
+		print_error("accepted: %d; instructions %zu and %zu\n", rules.good, quick.report.instructions,
+		    rules.report.instructions);
+}
+
+static void
+fill(uint8_t *code, const struct code *from)
+{
+	for (size_t at = 0; at < SIZE; at += 32) {
+		const struct code *one = &from[random64() % SNIPPETS];
+
+		assert_int_equal(one->size, 32);
+		memcpy(code + at, one->bytes, 32);
+	}
+}
+
+static void
+what_the_quick_walk_accepts_the_rules_accept_alike(void **state)
+{
+	static uint8_t code[SIZE];
+	struct code *from = assemble_all(snippet_text, SNIPPETS);
+
+	accepted = differ = 0;
+	for (unsigned round = 0; round < 40000; round++) {
+		if (round % 16 == 0)
+			fill(code, from);
+		for (unsigned i = random64() % 3; i > 0; i--)
+			code[random64() % SIZE] ^= (uint8_t) (1u << random64() % 8);
+		compare(code, round % 64 == 63 ? 16 : 32);
+	}
+	free(from);
+	print_message("accepted %u of 40000\n", accepted);
+	assert_true(accepted > 1000);
+	assert_int_equal(differ, 0);
+}
+
+static void
+accepted_snippets_pass_by_the_quick_walk(void **state)
+{
+	static uint8_t code[SIZE];
+	struct code *from = assemble_all(snippet_text, SNIPPETS);
+	unsigned refused = 0;
+
+	for (size_t i = 0; i < SNIPPETS; i++) {
+		static struct outcome outcome;
+		struct verify v;
+
+		for (size_t at = 0; at < SIZE; at += 32)
+			memcpy(code + at, from[i].bytes, 32);
+		v = new_verify(code, &outcome, 32);
+		if (!quick_scan(&v) && ++refused)
+			print_error("refused: %s\n", snippets[i]);
+	}
+	free(from);
+	assert_int_equal(refused, 0);
+}
+
+/* Each breaks one rule that the walk checks by itself; all else is nops. */
+static const char *const bad[] = {
+    /* The group's first two instructions are the end of an immediate. */
+    ".byte 0x48, 0xb9, 0, 0, 0x83, 0xe0, 0xe0, 0x4c, 0x01, 0xf0; jmpq *%rax",
+    ".byte 0x48, 0xb9, 0, 0, 0, 0, 0, 0x83, 0xe0, 0xe0; addq %r14, %rax; jmpq *%rax",
+    /* Pending drift. */
+    "subq $8, %rsp; jmp 1f; 1: pushq %rax",
+    "subq $8, %rsp; je 1f; 1: pushq %rax",
+    "subq $8, %rsp; andl $-32, %eax; addq %r14, %rax; jmpq *%rax; pushq %rax",
+    "subq $8, %rsp; nop", /* to the region's end */
+    "subq $8, %rsp; .skip 28, 0x90; jmp 1f; 1: pushq %rax",
+    /* Over the bundle's edge, and from there on nops. */
+    ".skip 30, 0x90; .byte 0xb8, 0x90",
+    /* Operands and registers. */
+    "movq (%rax), %rax",
+    "movq %gs:(%rip), %rax",
+    "movq (%rsp,%r12), %rax",
+    "movq 0x40000(%rsp), %rax",
+    "movq -0x40000000(%rip), %rax",
+    "movl %eax, %r14d",
+    "leal (%rax), %r15d",
+    "popq %r14",
+    "subl $8, %esp; addq %r14, %rax",
+    "andl $-32, %eax; addq %r15, %rax; jmpq *%rax",
+    "andl $-16, %eax; addq %r14, %rax; jmpq *%rax",
+    "jmpq *%rax",
+    "ret",
+    "syscall",
+};
+
+#define BADS (sizeof bad / sizeof bad[0])
+
+static const char *
+bad_text(size_t i)
+{
+	return bad[i];
+}
+
+static void
+a_bad_bundle_is_not_accepted_wherever_it_is(void **state)
+{
+	static uint8_t code[SIZE];
+	struct code *from = assemble_all(bad_text, BADS);
+	unsigned passed = 0;
+
+	memset(code, 0x90, SIZE);
+	for (size_t i = 0; i < BADS; i++) {
+		for (size_t at = 0; at + from[i].size <= SIZE; at += 32) {
+			static struct outcome outcome;
+			struct verify v = new_verify(code, &outcome, 32);
+
+			memcpy(code + at, from[i].bytes, from[i].size);
+			if (quick_scan(&v) && passed++ < 10)
+				print_error("at %zx: %s\n", at, bad[i]);
+			memset(code + at, 0x90, from[i].size);
+		}
+	}
+	free(from);
+	assert_int_equal(passed, 0);
+}
+
+/* Three bundles of nops, so that one instruction is all that differs. */
+#define SHORT 96
+
+struct verdict {
+	uint64_t marks[4];
+	struct LFIVerifyReport report;
+	bool good;
+};
+
+static struct verdict
+judge(const uint8_t *code, bool quick)
+{
+	struct verdict verdict = {0};
+	struct verify v = {.code = code, .size = SHORT, .offset = 0x100000, .bundle = 32, .targets = verdict.marks,
+	    .wanted = verdict.marks + 2, .max_violations = 1};
+
+	if (quick)
+		verdict.good = quick_scan(&v);
+	else
+		rules_scan(&v);
+	verdict.report = v.report;
+	verdict.good = quick ? verdict.good : v.report.violations == 0;
+	return verdict;
+}
+
+/* Counts what was accepted; what the rules say of it must be the same. */
+static void
+compare_short(uint8_t *code)
+{
+	struct verdict quick = judge(code, true), rules;
+
+	if (!quick.good)
+		return;
+	accepted++;
+	rules = judge(code, false);
+	if (memcmp(&quick, &rules, sizeof quick) == 0 || differ++ > 10)
+		return;
+	for (unsigned i = 0; i < 16; i++)
+		print_error("%02x ", code[i]);
+	print_error("rules: %d\n", rules.good);
+}
+
+/* With `front` before it, and after it a push at the bundle's end. */
+static void
+try_encoding(const uint8_t *front, size_t front_size, const uint8_t *bytes, size_t size)
+{
+	uint8_t code[SHORT];
+
+	memset(code, 0x90, SHORT);
+	memcpy(code, front, front_size);
+	memcpy(code + front_size, bytes, size);
+	code[31] = 0x50;
+	compare_short(code);
+}
+
+struct encoding {
+	uint8_t bytes[12];
+	size_t size;
+};
+
+/* With a move of rsp in front too: then what confirms must be the same. */
+static void
+try_modrm(struct encoding e, unsigned modrm)
+{
+	static const uint8_t sibs[] = {0x24, 0x25, 0x05, 0x65, 0xa4, 0x06};
+	static const uint8_t drift[] = {0x48, 0x83, 0xec, 0x08};
+	bool has_sib = modrm < 0xc0 && (modrm & 7) == 4;
+
+	e.bytes[e.size++] = (uint8_t) modrm;
+	for (unsigned i = 0; i < (has_sib ? sizeof sibs : 1); i++) {
+		if (has_sib)
+			e.bytes[e.size] = sibs[i];
+		try_encoding(drift, 0, e.bytes, e.size + has_sib);
+		try_encoding(drift, sizeof drift, e.bytes, e.size + has_sib);
+	}
+}
+
+static void
+each_encoding_that_the_quick_walk_accepts_the_rules_accept_alike(void **state)
+{
+	static const struct encoding fronts[] = {{{0}, 0}, {{0x65, 0x67}, 2}, {{0x66}, 1}, {{0xf2}, 1}, {{0xf3}, 1},
+	    {{0x65, 0x67, 0x66}, 3}, {{0x65, 0x67, 0xf3}, 3}, {{0x65}, 1}, {{0x67}, 1}, {{0x2e}, 1}, {{0xf0}, 1},
+	    {{0x66, 0x66}, 2}, {{0x66, 0x2e}, 2}, {{0xf0, 0x65, 0x67}, 3}};
+
+	accepted = differ = 0;
+	for (size_t f = 0; f < sizeof fronts / sizeof fronts[0]; f++) {
+		for (unsigned rex = 0x3f; rex < 0x50; rex++) {
+			for (unsigned opcode = 0; opcode < 512; opcode++) {
+				struct encoding e = fronts[f];
+
+				if (rex >= 0x40)
+					e.bytes[e.size++] = (uint8_t) rex;
+				if (opcode >= 256)
+					e.bytes[e.size++] = 0x0f;
+				e.bytes[e.size++] = (uint8_t) opcode;
+				for (unsigned modrm = random64() % STRIDE; modrm < 256; modrm += STRIDE)
+					try_modrm(e, modrm);
+			}
+		}
+	}
+	print_message("accepted %u\n", accepted);
+	assert_true(accepted > 10000);
+	assert_int_equal(differ, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(accepted_snippets_pass_by_the_quick_walk),
+	    cmocka_unit_test(a_bad_bundle_is_not_accepted_wherever_it_is),
+	    cmocka_unit_test(each_encoding_that_the_quick_walk_accepts_the_rules_accept_alike),
+	    cmocka_unit_test(what_the_quick_walk_accepts_the_rules_accept_alike),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
