@@ -31,6 +31,8 @@ CFLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O0", "-fPIC", "-Werror=override-init"
           "-I", str(SOURCE / "include")]
 # text.c makes messages, which nothing depends on; that it stays in its buffer is shown by CBMC and the fuzzer.
 LEFT_OUT = {"x64/text.c"}
+# What the quick walk's tables are made by, from the rows; the first is no part of the library.
+GENERATOR = ["gen/compile.c", "x64/table.c"]
 # tool.c is a test of lfi-verify, the program; oracle.c needs LLVM and takes long, and its Zydis is allow.c's too.
 TESTS_LEFT_OUT = {"tool", "oracle"}
 MEMORY = 2 << 30
@@ -73,8 +75,13 @@ class Worker:
         return {Path(p).resolve() for p in out.stdout.replace("\\\n", " ").split()[1:]}
 
     def build(self, names, suffix=""):
-        objects = []
+        changed = bool(set(names) & set(GENERATOR))
+        if changed and not self.generate(suffix):
+            return False
+        objects = [str(self.folder / ("quick_table%s.o" % (suffix if changed else "")))]
         for name in self.sources:
+            if name == GENERATOR[0]:
+                continue
             plain = self.folder / (name.replace("/", "_") + ".o")
             changed = plain.with_suffix(".m.o") if suffix else plain
             if name in names and run(["gcc", *self.flags(), "-c", str(self.source / name), "-o", str(changed)])[0]:
@@ -82,13 +89,22 @@ class Worker:
             objects.append(str(changed if name in names else plain))
         return run(["gcc", "-shared", "-Wl,-z,defs", "-o", str(self.folder / "libverify.so"), *objects])[0] == 0
 
+    def generate(self, suffix):
+        program, table = self.folder / "compile", self.folder / ("quick_table%s.c" % suffix)
+        steps = [["gcc", *self.flags(), *(str(self.source / name) for name in GENERATOR), "-o", str(program)],
+                 [str(program), str(table)],
+                 ["gcc", *self.flags(), "-c", str(table), "-o", str(table.with_suffix(".o"))]]
+        return all(run(step, timeout=60)[0] == 0 for step in steps)
+
     def sanitized(self, mutant, tests):
         """The mutant with AddressSanitizer, for what no test minds but reads or writes outside of something."""
         path = self.source / mutant.file
         original = path.read_text()
         path.write_text(mutant.text)
-        sources = [str(self.source / name) for name in self.sources]
+        sources = [str(self.source / name) for name in self.sources if name != GENERATOR[0]]
+        sources.append(str(self.folder / "quick_table.m.c"))
         try:
+            self.generate(".m")
             for test in tests:
                 program = self.folder / ("sanitized_" + test.name)
                 if run(["gcc", *self.flags(), *test.options, "-fsanitize=address,undefined", "-fno-sanitize-recover=all",

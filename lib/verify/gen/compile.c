@@ -282,7 +282,7 @@ op_of(unsigned first, unsigned next)
 	case FIRST_F2:
 		return next == 0x0f ? TWO_F2 : STRANGE;
 	default:
-		return next == 0x0f ? TWO_REX : first - FIRST_REX & REX_W ? ONE_REX_W : ONE_REX;
+		return next == 0x0f ? TWO_REX : (first - FIRST_REX) & REX_W ? ONE_REX_W : ONE_REX;
 	}
 }
 
