@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How fast the verifier is: MB of machine code per second of processor time, the best of many rounds over the same
- * bytes. Takes programs for the sandbox (their executable segment is measured) and flat files of code that verifies,
- * pads the code to whole bundles, prints a table, and writes JSON when asked to.
+ * How fast the verifier is: MB of machine code per second of processor time, and cycles of the time stamp counter per
+ * byte, the best of many rounds over the same bytes; beside it what memchr needs to pass over them, and, where it is
+ * installed, Zydis to decode them and no more. Takes programs for the sandbox (their executable segment is measured)
+ * and flat files of code that verifies, pads the code to whole bundles, prints a table, and writes JSON when asked to.
  */
 #include <elf.h>
 #include <lfi/lfi_verify.h>
@@ -10,14 +11,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <x86intrin.h>
+
+#ifdef BENCH_ZYDIS
+#include <Zydis/Zydis.h>
+#endif
 
 #define ROUNDS 50
 
 struct result {
 	size_t bytes, instructions;
-	double best; /* seconds */
+	double best, memchr, zydis; /* seconds */
 	bool refused;
 };
+
+/* What one round takes over the code; the last one's result is kept, so that none is left out. */
+typedef size_t (*PassFn)(const uint8_t *code, size_t size);
+
+static volatile size_t passed;
 
 static double
 processor_time(void)
@@ -101,6 +112,64 @@ read_code(const char *name, size_t *size, uint64_t *offset)
 	return code;
 }
 
+/* Ticks of the time stamp counter per second. */
+static double
+counter_rate(void)
+{
+	struct timespec from, to;
+	uint64_t ticks = __rdtsc();
+	double took;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	do {
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		took = (double) (to.tv_sec - from.tv_sec) + (double) (to.tv_nsec - from.tv_nsec) / 1e9;
+	} while (took < 0.05);
+	return (double) (__rdtsc() - ticks) / took;
+}
+
+/* Over all of it: 0xf1 was taken out. */
+static size_t
+pass_memchr(const uint8_t *code, size_t size)
+{
+	return memchr(code, 0xf1, size) != NULL;
+}
+
+#ifdef BENCH_ZYDIS
+/* Decodes without operands, as far as the instructions go on. */
+static size_t
+pass_zydis(const uint8_t *code, size_t size)
+{
+	ZydisDecoder decoder;
+	ZydisDecodedInstruction insn;
+	size_t count = 0;
+
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MINIMAL, ZYAN_TRUE);
+	for (size_t pos = 0; pos < size; count++)
+		pos += ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, code + pos, size - pos, &insn))
+			   ? insn.length
+			   : 1;
+	return count;
+}
+#endif
+
+static double
+best_pass(PassFn pass, const uint8_t *code, size_t size, int rounds)
+{
+	double best = 1e9;
+
+	for (int i = 0; i < rounds; i++) {
+		double start = processor_time(), took;
+
+		passed = pass(code, size);
+		took = processor_time() - start;
+		if (took < best)
+			best = took;
+	}
+	return best;
+}
+
 static struct result
 measure(const char *name)
 {
@@ -121,6 +190,12 @@ measure(const char *name)
 			result.best = took;
 	}
 	result.instructions = report.instructions;
+#ifdef BENCH_ZYDIS
+	result.zydis = best_pass(pass_zydis, code, result.bytes, 3);
+#endif
+	for (size_t i = 0; i < result.bytes; i++)
+		code[i] -= code[i] == 0xf1;
+	result.memchr = best_pass(pass_memchr, code, result.bytes, ROUNDS);
 	free(scratch);
 	free(code);
 	return result;
@@ -132,6 +207,7 @@ main(int argc, char **argv)
 	const char *json = NULL;
 	FILE *out = NULL;
 	int i = 1, worst = 0;
+	double ticks = counter_rate();
 
 	if (argc > 2 && strcmp(argv[1], "--json") == 0) {
 		json = argv[2];
@@ -147,13 +223,15 @@ main(int argc, char **argv)
 	}
 	if (out)
 		fputs("[", out);
-	printf("%-40s %12s %12s %10s %10s\n", "file", "bytes", "insns", "ns/insn", "MB/s");
+	printf("%-40s %12s %12s %10s %10s %10s %12s %12s\n", "file", "bytes", "insns", "ns/insn", "cycles/B", "MB/s",
+	    "memchr MB/s", "Zydis MB/s");
 	for (int first = i; i < argc; i++) {
 		struct result r = measure(argv[i]);
-		double rate = (double) r.bytes / r.best / 1e6;
+		double mb = (double) r.bytes / 1e6, rate = mb / r.best;
 
-		printf("%-40s %12zu %12zu %10.2f %10.1f%s\n", argv[i], r.bytes, r.instructions,
-		    r.best * 1e9 / (double) r.instructions, rate, r.refused ? " (refused)" : "");
+		printf("%-40s %12zu %12zu %10.2f %10.2f %10.1f %12.1f %12.1f%s\n", argv[i], r.bytes, r.instructions,
+		    r.best * 1e9 / (double) r.instructions, r.best * ticks / (double) r.bytes, rate, mb / r.memchr,
+		    r.zydis > 0 ? mb / r.zydis : 0, r.refused ? " (refused)" : "");
 		if (out)
 			fprintf(out,
 			    "%s\n{\"file\": \"%s\", \"bytes\": %zu, \"instructions\": %zu, \"mb_per_s\": %.1f}",

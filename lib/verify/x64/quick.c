@@ -17,8 +17,11 @@
  *       is accepted.
  *   I4  A group's last instruction is an event. By then all others of it were stepped over, so what it unmarks
  *       stays unmarked. Masked jumps, returns and sums into rsp are recognised here, by the bytes of their usual
- *       encoding, each marked as an instruction; such instructions can be in no other group. For all other groups the
- * rules walk over the whole bundle. I5  Reads stay in the region: its last bytes are the rules'.
+ *       encoding, each marked as an instruction; such instructions can be in no other group. For all other
+ *       groups the rules walk over the whole bundle.
+ *   I5  What begins as one of the two long nops that assemblers pad with is stepped over as if it were one, and
+ *       then compared; if it is none, nothing is accepted.
+ *   I6  Reads stay in the region: its last bytes are the rules'.
  */
 #include <string.h>
 
@@ -231,7 +234,8 @@ follow_bundle(struct walk *w, size_t pos, uint32_t *drift)
 	return true;
 }
 
-/* The rules over the bundle that ends at `edge`. That its start is one only lanes may say: it shows what crosses. I1. */
+/* The rules over the bundle that ends at `edge`. That its start is one only lanes may say: it shows what crosses. I1.
+ */
 static void
 ask_rules(struct walk *w, size_t edge, uint32_t *drift)
 {
@@ -300,7 +304,8 @@ take_leaving(struct walk *w, size_t pos, const struct glance *g)
 
 	if (!size)
 		return false;
-	if (!is_entry(w, w->v.offset + pos + g->length + (uint64_t) (int64_t) (size == 1 ? (int8_t) end[-1] : load32(end - 4))))
+	if (!is_entry(w,
+		w->v.offset + pos + g->length + (uint64_t) (int64_t) (size == 1 ? (int8_t) end[-1] : load32(end - 4))))
 		w->v.stop = true;
 	return true;
 }
@@ -412,7 +417,7 @@ take_event(struct walk *w, size_t pos)
 	struct glance g = look(load64(p));
 
 	if (p[0] == 0x66 && (p[1] == 0x66 || p[1] == 0x2e))
-		w->v.stop = true; /* as long as a long nop for the walk, but none */
+		w->v.stop = true; /* I5 */
 	else if (is_far_operand(w, &g, pos) || take_leaving(w, pos, &g))
 		return;
 	else if (drift_of(p) <= MAX_DRIFT)

@@ -16,7 +16,7 @@
 
 /* Of the ModRM bytes of each opcode one in so many is tried. */
 #ifndef STRIDE
-#define STRIDE 16
+#define STRIDE 32
 #endif
 
 static uint64_t seed = 1;
@@ -180,9 +180,27 @@ static const char *const bad[] = {
     "subl $8, %esp; addq %r14, %rax",
     "andl $-32, %eax; addq %r15, %rax; jmpq *%rax",
     "andl $-16, %eax; addq %r14, %rax; jmpq *%rax",
+    "movq -0x40000(%rsp), %rax",
+    ".byte 0x65, 0x67, 0x48, 0x8b, 0x05, 0, 0, 0, 0", /* movq %gs:(%eip), %rax */
+    "subq $8, %rsp; movq %rax, 0x2000(%rsp); jmp 1f; 1: pushq %rax",
+    "subq $0xff00, %rsp; subq $0xff00, %rsp; pushq %rax",
+    "subq $8, %rsp; prefetcht0 8(%rsp); jmp 1f; 1: pushq %rax",
     "jmpq *%rax",
     "ret",
     "syscall",
+    /* Groups in pieces. */
+    "andl $-32, %esp; addq %r14, %rsp; jmpq *%rsp",
+    ".skip 29, 0x90; andl $-32, %eax; addq %r14, %rax; jmpq *%rax",
+    "andl $-32, %eax; addq %r14, %r8; jmpq *%r8",
+    ".skip 29, 0x90; subl $8, %esp; addq %r14, %rsp",
+    ".byte 0x48, 0xb9, 0, 0, 0, 0, 0, 0x83, 0xec, 0x08; addq %r14, %rsp",
+    "subl $8, %esp; nop; addq %r14, %rsp",
+    ".skip 18, 0x90; movq (%rsp), %r11; andl $-32, %r11d; addq %r14, %r11; .byte 0x4c, 0x89, 0x1c; .byte 0x24; ret",
+    "movq (%rsp), %r11; andl $-16, %r11d; addq %r14, %r11; movq %r11, (%rsp); ret",
+    ".byte 0x48, 0xb9, 0, 0, 0, 0; movq (%rsp), %r11; andl $-32, %r11d; addq %r14, %r11; movq %r11, (%rsp); ret",
+    /* What a long nop hides if it is not long. */
+    ".byte 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x44, 0, 0; syscall; nop",
+    ".byte 0x66, 0x2e, 0x0f, 0x1f, 0x44, 0, 0; syscall; nop",
 };
 
 #define BADS (sizeof bad / sizeof bad[0])
@@ -214,6 +232,24 @@ a_bad_bundle_is_not_accepted_wherever_it_is(void **state)
 	}
 	free(from);
 	assert_int_equal(passed, 0);
+}
+
+static void
+single_thread_returns_need_their_policy(void **state)
+{
+	static const uint8_t group[] = {
+	    0x4c, 0x8b, 0x1c, 0x24, 0x41, 0x83, 0xe3, 0xe0, 0x4d, 0x01, 0xf3, 0x4c, 0x89, 0x1c, 0x24, 0xc3};
+	static uint8_t code[SIZE];
+	static struct outcome outcome;
+	struct verify v;
+
+	memset(code, 0x90, SIZE);
+	memcpy(code, group, sizeof group);
+	v = new_verify(code, &outcome, 32);
+	assert_true(quick_scan(&v));
+	v = new_verify(code, &outcome, 32);
+	v.single_thread = false;
+	assert_false(quick_scan(&v));
 }
 
 /* Three bundles of nops, so that one instruction is all that differs. */
@@ -258,38 +294,43 @@ compare_short(uint8_t *code)
 	print_error("rules: %d\n", rules.good);
 }
 
-/* With `front` before it, and after it a push at the bundle's end. */
+/* After a move of rsp or not; at the bundle's end either a push or a jump, which minds what is pending. */
 static void
-try_encoding(const uint8_t *front, size_t front_size, const uint8_t *bytes, size_t size)
+try_encoding(const uint8_t *bytes, size_t size)
 {
+	static const uint8_t drift[] = {0x48, 0x83, 0xec, 0x08}, push[] = {0x90, 0x50}, jump[] = {0xeb, 0x00};
 	uint8_t code[SHORT];
 
-	memset(code, 0x90, SHORT);
-	memcpy(code, front, front_size);
-	memcpy(code + front_size, bytes, size);
-	code[31] = 0x50;
-	compare_short(code);
+	for (unsigned i = 0; i < 4; i++) {
+		size_t front = i & 1 ? sizeof drift : 0;
+
+		memset(code, 0x90, SHORT);
+		memcpy(code, drift, front);
+		memcpy(code + front, bytes, size);
+		memcpy(code + 30, i & 2 ? jump : push, 2);
+		compare_short(code);
+	}
 }
 
 struct encoding {
-	uint8_t bytes[12];
+	uint8_t bytes[16];
 	size_t size;
 };
 
-/* With a move of rsp in front too: then what confirms must be the same. */
+/* With each of some SIB bytes, and a displacement of four bytes that is near enough for everything. */
 static void
 try_modrm(struct encoding e, unsigned modrm)
 {
-	static const uint8_t sibs[] = {0x24, 0x25, 0x05, 0x65, 0xa4, 0x06};
-	static const uint8_t drift[] = {0x48, 0x83, 0xec, 0x08};
-	bool has_sib = modrm < 0xc0 && (modrm & 7) == 4;
+	static const uint8_t sibs[] = {0x24, 0x25, 0x05, 0x65, 0xa4, 0x06}, disp[] = {0x00, 0x01, 0x00, 0x00};
+	bool has_sib = modrm < 0xc0 && (modrm & 7) == 4, wide = modrm >> 6 == 2;
 
 	e.bytes[e.size++] = (uint8_t) modrm;
 	for (unsigned i = 0; i < (has_sib ? sizeof sibs : 1); i++) {
 		if (has_sib)
 			e.bytes[e.size] = sibs[i];
-		try_encoding(drift, 0, e.bytes, e.size + has_sib);
-		try_encoding(drift, sizeof drift, e.bytes, e.size + has_sib);
+		if (wide)
+			memcpy(e.bytes + e.size + has_sib, disp, sizeof disp);
+		try_encoding(e.bytes, e.size + has_sib + (wide ? sizeof disp : 0));
 	}
 }
 
@@ -327,6 +368,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(accepted_snippets_pass_by_the_quick_walk),
 	    cmocka_unit_test(a_bad_bundle_is_not_accepted_wherever_it_is),
+	    cmocka_unit_test(single_thread_returns_need_their_policy),
 	    cmocka_unit_test(each_encoding_that_the_quick_walk_accepts_the_rules_accept_alike),
 	    cmocka_unit_test(what_the_quick_walk_accepts_the_rules_accept_alike),
 	};
