@@ -141,8 +141,8 @@ is_near_stack(const struct glance *g, const uint8_t *p, int32_t most)
 	unsigned by_rex = g->pair->line >> 8 & (REX_B | REX_X);
 	int32_t disp = load32(modrm + 2);
 
-	return (modrm[0] & 0xc7) == 0x84 && modrm[1] == 0x24 && !by_rex && disp <= most - ACCESS_MAX &&
-	       disp >= ACCESS_MAX - most;
+	return !(g->pair->line & Q_LINE_GS) && (modrm[0] & 0xc7) == 0x84 && modrm[1] == 0x24 && !by_rex &&
+	       disp <= most - ACCESS_MAX && disp >= ACCESS_MAX - most;
 }
 
 static inline bool
@@ -192,13 +192,12 @@ is_far_operand(const struct walk *w, const struct glance *g, size_t pos)
 {
 	const uint8_t *p = w->v.code + pos;
 
-	if (!(g->bits & Q_TOUCHES) || (g->bits & ~Q_TOUCHES) >= Q_EVENT)
+	if (!(g->bits & Q_TOUCHES) || (g->bits & ~Q_TOUCHES) >= Q_EVENT || g->pair->line & Q_LINE_GS)
 		return false;
 	if (is_rip_relative(g, p)) {
 		uint64_t disp = (uint64_t) (int64_t) load32(p + front(g) + 2);
 
-		return !(g->pair->line & Q_LINE_GS) &&
-		       w->v.offset + pos + g->length + disp <= SANDBOX_SIZE - ACCESS_MAX;
+		return w->v.offset + pos + g->length + disp <= SANDBOX_SIZE - ACCESS_MAX;
 	}
 	return is_near_stack(g, p, MAX_DISP);
 }
