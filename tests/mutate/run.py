@@ -230,6 +230,8 @@ def mutate(options, chosen):
     def one(mutant):
         if options.seconds and time.time() - begin > options.seconds:
             return mutant, "not tried"
+        if options.sample and any(pattern.fullmatch(mutant.key) for pattern, _ in equivalents):
+            return mutant, None  # a whole run tries them
         worker = workers.get()
         try:
             return mutant, worker.kills(mutant, tests)
