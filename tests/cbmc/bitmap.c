@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The bitmaps: for regions of any size up to REGION bytes, any bit of theirs lies in the scratch memory, and is one bit. */
+/* The bitmaps: for regions of any size up to REGION bytes, any bit of theirs lies in the scratch memory, and is one
+ * bit. */
 #include <stdlib.h>
 
 #include "verify.h"
