@@ -27,7 +27,7 @@ main(void)
 	__CPROVER_assert(insn.row != NULL && insn.number != 0, "an instruction has a row");
 	__CPROVER_assert(!(insn.written & ~PROTECTED), "what is written is protected registers");
 	__CPROVER_assert(!insn.memory || insn.base <= NO_REG, "a base is a register, rip or none");
-	__CPROVER_assert(!insn.memory || insn.index <= 15 || insn.index == NO_REG, "an index is a register or none");
+	__CPROVER_assert(!insn.memory || insn.index < RIP || insn.index == NO_REG, "an index is a register or none");
 	__CPROVER_assert(memory_size_x64(&insn) <= 255, "an operand's size is known");
 	return 0;
 }
