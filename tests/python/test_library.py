@@ -357,6 +357,7 @@ def test_libraries_are_pickled_by_content(lib: Any) -> None:
     assert again.add(1, 2) == 3 and again.count() == 3 and again.LIMIT == 16
     assert again.module.digest == lib.module.digest
     module = copy.deepcopy(lib.module)
+    assert module == lib.module and hash(module) == hash(lib.module) and module != lfi.Module(b"other")
     assert module.load().mirror((1, 2)).x == 2
     again.close()
 

@@ -101,7 +101,8 @@ class Declarations:
         self.enums: dict[str, t.Enum] = {}
         self.structs: dict[str, t.Struct] = {}
         self._parsed: dict[str, t.CType] = {}
-        text = _strip_comments(_read(header, include))
+        # Ends in a newline, so that it is taken for declarations again when it is unpickled.
+        text = _strip_comments(_read(header, include)).rstrip() + "\n"
         self.text = text
         self._parse_text(text)
 

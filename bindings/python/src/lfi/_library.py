@@ -44,7 +44,7 @@ class Limits(NamedTuple):
 class Module:
     """A program and its declarations: all that a sandbox of it is made from.
 
-    It is immutable, small beside a sandbox, and pickled by content, so that it goes to other processes and machines.
+    It is immutable, compared, hashed and pickled by content, so that it goes to other processes and machines.
 
     Parameters
     ----------
@@ -88,10 +88,17 @@ class Module:
         """A new sandbox of it; as :func:`lfi.load`."""
         return Library(self, **options)
 
+    def _parts(self) -> tuple[Any, ...]:
+        return self.image, self.name, self.declarations.text, tuple(self.options), self.environment, tuple(self.limits)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Module) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.declarations.digest))
+
     def __reduce__(self) -> Any:
-        return _unpickle_module, (
-            self.image, self.name, self.declarations.text, tuple(self.options), self.environment, tuple(self.limits),
-        )  # fmt: skip
+        return _unpickle_module, self._parts()
 
     def __repr__(self) -> str:
         return f"<lfi.Module {self.name} {self.digest[:12]}>"
@@ -102,7 +109,7 @@ def _unpickle_module(
 ) -> Module:
     made = Module.__new__(Module)
     made.image, made.name = image, name
-    made.declarations = Declarations(text + "\n")
+    made.declarations = Declarations(text)
     made.options = _host.Options(*options)
     made.environment = environment
     made.limits = Limits(*limits)
