@@ -39,3 +39,11 @@ for bench in calls interrupt fault snapshot scale verify; do
 	*) "$build/bin/bench-$bench" --json "$build/bench/$bench.json" ;;
 	esac
 done
+
+# The Python package of this build, beside ctypes, cffi and wasmtime.
+if python3 -c 'import venv' 2>/dev/null; then
+	echo "== python"
+	"$source/tests/python/setup.sh" "$source" "$build" python3
+	"$build/python/venv/bin/pip" install -q --disable-pip-version-check cffi wasmtime
+	"$build/python/venv/bin/python" "$source/bench/python/calls.py" --rounds "$rounds" --json "$build/bench/python.json"
+fi

@@ -101,6 +101,7 @@ class Declarations:
         self.enums: dict[str, t.Enum] = {}
         self.structs: dict[str, t.Struct] = {}
         self._parsed: dict[str, t.CType] = {}
+        self._function_types: dict[tuple[Any, ...], t.Function] = {}
         # Ends in a newline, so that it is taken for declarations again when it is unpickled.
         text = _strip_comments(_read(header, include)).rstrip() + "\n"
         self.text = text
@@ -193,7 +194,7 @@ class Declarations:
         if kind == "IdentifierType":
             return self._named(node.names)
         if kind == "PtrDecl":
-            return self._type(node.type, None).pointer()
+            return self.canonical(self._type(node.type, None)).pointer()
         if kind == "ArrayDecl":
             item = self._type(node.type, None)
             return t.Array(item, self._constant(node.dim)) if node.dim is not None else t.Array(item, 0)
@@ -279,9 +280,16 @@ class Declarations:
             if isinstance(made, t.Array):
                 made = made.item.pointer()
             elif isinstance(made, t.Function):
-                made = made.pointer()
+                made = self.canonical(made).pointer()
             parameters.append(t.Parameter(one.name, made, const and isinstance(made, t.Pointer)))
         return t.Function(self._type(node.type, None), parameters, variadic)
+
+    def canonical(self, type: t.CType) -> t.CType:
+        """Of types of functions that differ in names only, one: pointers are compared by what they point to."""
+        if not isinstance(type, t.Function):
+            return type
+        key = (id(type.result), tuple(id(parameter.type) for parameter in type.parameters), type.variadic)
+        return self._function_types.setdefault(key, type)
 
     # ---- Constants ----
 

@@ -324,7 +324,7 @@ class Library:
         kinds = made.host_kinds(self._sandbox)
         address, token = _native.register_callback(self._sandbox, made.signature(), result, kinds, called)
         self._tokens[address] = token
-        return self._pointer(address, made)
+        return self._pointer(address, self._module.declarations.canonical(made))
 
     def release(self, callback: Any) -> None:
         """Take a callback back. Sandboxed code that still calls it faults."""
