@@ -47,6 +47,36 @@ def test_an_example_prints_what_it_says(name: str, tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == (EXPECTED[name], 0), done.stderr
 
 
+PNG = """as it should be:
+  good: 16 x 8, the last pixel is (15, 7, 128, 255)
+  cut off: refused: read beyond end of data
+  damaged: refused: IDAT: incorrect data check
+  too large: refused: the image is too large
+  attack: 16 x 8, the last pixel is (15, 7, 128, 255)
+  good again: 16 x 8, the last pixel is (15, 7, 128, 255)
+exploitable:
+  good: 16 x 8, the last pixel is (15, 7, 128, 255)
+  cut off: refused: read beyond end of data
+  damaged: refused: IDAT: incorrect data check
+  too large: refused: the image is too large
+  attack: contained: jump to data at 0x41414140
+  good again: 16 x 8, the last pixel is (15, 7, 128, 255)
+"""
+
+
+def test_an_exploit_of_a_png_decoder_is_contained(tmp_path: Path) -> None:
+    archives = []
+    for name in ("libpng", "zlib"):
+        done = subprocess.run(
+            [SOURCE / "toolchain" / "fetch.sh", name, SOURCE / "build" / "downloads"], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            pytest.skip(f"the source of {name} cannot be fetched: {done.stderr.strip()[-200:]}")
+        archives.append(done.stdout.strip())
+    done = python(EXAMPLES / "png" / "png.py", *archives, cwd=tmp_path)
+    assert (done.stdout, done.returncode) == (PNG, 0), done.stderr
+
+
 def test_each_example_is_tested() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(EXPECTED)
 

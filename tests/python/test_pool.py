@@ -39,6 +39,26 @@ def test_no_job_finds_what_another_left(pool: lfi.Pool) -> None:
     assert [future.result() for future in [pool.submit(job) for _ in range(30)]] == [3] * 30
 
 
+def test_callbacks_do_not_outlive_their_job(module: lfi.Module) -> None:
+    called: list[int] = []
+
+    def first(lib: Any) -> int:
+        return int(lib.register("int(int)", lambda x: called.append(x) or x)._parts()[1])
+
+    def second(lib: Any, address: int) -> None:
+        lib.apply(lfi.Pointer(lib._sandbox, address, None), 5)
+
+    with lfi.Pool(module, workers=1) as pool:
+        addresses = {pool.submit(first).result() for _ in range(5)}
+        for address in addresses:
+            with pytest.raises(lfi.Fault):
+                pool.submit(second, address).result()
+        assert called == [] and len(addresses) == 1
+        # Far more than there is room for in one sandbox.
+        for _ in range(2000):
+            pool.submit(first).result()
+
+
 def test_a_job_that_fails_harms_no_other(pool: lfi.Pool) -> None:
     for _ in range(10):
         with pytest.raises(lfi.Fault):
