@@ -229,7 +229,7 @@ class Declarations:
 
     def _define(self, struct: t.Struct, nodes: list[Any]) -> None:
         members: list[tuple[str, t.CType]] = []
-        for i, node in enumerate(nodes):
+        for node in nodes:
             if getattr(node, "bitsize", None) is not None:
                 struct.unsupported = "has bit-fields"
                 return

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Seque
 from . import _host, _native
 from . import _types as t
 from ._declarations import DeclarationError, Declarations, Source
-from ._errors import Error, NotFound, make_error
+from ._errors import make_error
 from ._host import Program
 from ._marshal import make_function
 from ._memory import Arena, Buffer, Pointer

@@ -11,8 +11,6 @@ import enum
 import struct as _struct
 from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 
-from . import _native
-
 #: What ``_native`` takes to describe a parameter: letter, size of a struct, what a pointer points to.
 Kind = tuple[Any, ...]
 
