@@ -12,6 +12,8 @@ b'hello\\n'
 from __future__ import annotations
 
 import atexit as _atexit
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from . import _native
 from ._declarations import DeclarationError
@@ -34,17 +36,30 @@ from ._errors import (
 from ._library import Library, Limits, Module, load
 from ._marshal import In, InOut, Out
 from ._memory import Pointer
-from ._pool import Pool
 from ._process import DEVNULL, PIPE, STDOUT, CompletedProcess, Popen, run, run_async
 
 from ._signals import install as _install
 from ._signals import reclaim_signals
+
+if _TYPE_CHECKING:
+    from ._pool import Pool
 
 __version__: str = "1.1.0"
 
 # Threads that are still in a sandbox at the interpreter's end must not be ended there.
 _atexit.register(_native.finalizing)
 _install()
+
+
+def __getattr__(name: str) -> _Any:
+    # It needs concurrent.futures, which takes longer to import than all the rest.
+    if name == "Pool":
+        from ._pool import Pool
+
+        globals()["Pool"] = Pool
+        return Pool
+    raise AttributeError(f"module 'lfi' has no attribute {name!r}")
+
 
 __all__ = [
     "AccessError",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 TOOLS = ("cc", "run", "verify", "rewrite")
@@ -13,7 +12,7 @@ TOOLS = ("cc", "run", "verify", "rewrite")
 
 def tool_path(name: str) -> str:
     """The tool ``lfi-NAME`` of the package."""
-    return str(Path(__file__).parent / "_data" / "bin" / f"lfi-{name}")
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "_data", "bin", f"lfi-{name}")
 
 
 def _become(name: str, arguments: list[str]) -> NoReturn:

@@ -7,11 +7,8 @@ it is seen as sandboxed code sees it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import subprocess
-from pathlib import Path
 from typing import Any, Optional, Union
 
 from . import _types as t
@@ -51,11 +48,13 @@ def _strip_comments(text: str) -> str:
     return _COMMENT.sub(keep, text)
 
 
-def _preprocess(source: str, folder: Optional[Path], include: tuple[str, ...]) -> str:
+def _preprocess(source: str, folder: Optional[str], include: tuple[str, ...]) -> str:
+    import subprocess
+
     from .__main__ import tool_path
 
     command = [tool_path("cc"), "-E", "-x", "c", "-", *_PLAIN]
-    for path in (*include, *([str(folder)] if folder else [])):
+    for path in (*include, *([folder] if folder is not None else [])):
         command += ["-I", path]
     try:
         done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
@@ -71,9 +70,9 @@ def _read(header: Source, include: tuple[str, ...]) -> str:
     if isinstance(header, str) and ("\n" in header or ";" in header or "(" in header or not header.strip()):
         text = header
     else:
-        path = Path(header)
-        text = path.read_text()
-        folder = path.parent
+        with open(header, encoding="utf-8") as file:
+            text = file.read()
+        folder = os.path.dirname(os.path.abspath(header))
     return _preprocess(text, folder, include) + _macros(text) if _INCLUDE.search(text) else text
 
 
@@ -110,6 +109,8 @@ class Declarations:
     @property
     def digest(self) -> str:
         """Of the text."""
+        import hashlib
+
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     # ---- Parsing ----

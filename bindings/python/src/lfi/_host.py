@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Optional, Union
 
 from . import _native
@@ -119,8 +118,8 @@ def read_program(program: Program) -> tuple[bytes, str]:
     """The bytes of a program, and its name for messages."""
     if isinstance(program, (bytes, bytearray, memoryview)):
         return bytes(program), "<bytes>"
-    path = Path(program)
-    return path.read_bytes(), str(path)
+    with open(program, "rb") as file:
+        return file.read(), os.fsdecode(program)
 
 
 def load_program(process: Any, image: bytes, name: str, opts: Options) -> None:

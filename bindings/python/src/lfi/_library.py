@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from types import TracebackType
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar, Union
@@ -82,6 +81,8 @@ class Module:
     @property
     def digest(self) -> str:
         """SHA-256 of the program, as hexadecimal."""
+        import hashlib
+
         return hashlib.sha256(self.image).hexdigest()
 
     def load(self, **options: Any) -> Library:

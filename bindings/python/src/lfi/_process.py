@@ -7,12 +7,10 @@ A program runs on a thread of this process. Its standard streams are descriptors
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import os
 import select
-import subprocess
 import threading
 from types import TracebackType
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeVar, Union
@@ -22,9 +20,10 @@ from ._errors import Error, LimitExceeded
 from ._library import Limits
 from .core import Stats
 
-PIPE = subprocess.PIPE
-STDOUT = subprocess.STDOUT
-DEVNULL = subprocess.DEVNULL
+# As subprocess has them. That module, and asyncio, are imported where they are used: importing lfi is quick.
+PIPE = -1
+STDOUT = -2
+DEVNULL = -3
 
 #: What a stream may be: PIPE, DEVNULL, STDOUT (of stderr), a descriptor, a file object, bytes to read, a callback
 Stream = Union[int, None, bytes, bytearray, memoryview, Any]
@@ -60,6 +59,8 @@ class CompletedProcess(NamedTuple):
     def check_returncode(self) -> None:
         """Raise a :class:`subprocess.CalledProcessError` unless `returncode` is 0."""
         if self.returncode:
+            import subprocess
+
             raise subprocess.CalledProcessError(self.returncode, self.args, self.stdout, self.stderr)
 
 
@@ -454,6 +455,8 @@ class _Process:
             self.kill()
             raise
         if not ended:
+            import subprocess
+
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return self._result()
 
@@ -658,6 +661,8 @@ async def run_async(
     **options: Any,
 ) -> CompletedProcess:
     """As :func:`run`, for asyncio. Cancelling it ends the program."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     process, collectors = _prepare(args, input, capture_output, output_limit, options)
     ended = asyncio.Event()
