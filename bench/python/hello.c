@@ -1,3 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
-int main(void) { puts("hello"); return 0; }
+int
+main(void)
+{
+	puts("hello");
+	return 0;
+}

@@ -3,6 +3,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int add(int a, int b) { return a + b; }
-int apply(int (*f)(int), int x) { return f(x); }
-int touch(uint8_t *p, size_t n) { return n ? p[0] + p[n - 1] : 0; }
+int
+add(int a, int b)
+{
+	return a + b;
+}
+int
+apply(int (*f)(int), int x)
+{
+	return f(x);
+}
+int
+touch(uint8_t *p, size_t n)
+{
+	return n ? p[0] + p[n - 1] : 0;
+}

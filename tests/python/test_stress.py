@@ -186,6 +186,42 @@ def test_closing_races_with_calls(module: lfi.Module) -> None:
         assert len(ends) == 2 and all("closed" in str(end) for end in ends)
 
 
+def test_closing_races_with_the_core_api() -> None:
+    for _ in range(20):
+        with core.Engine(1) as engine:
+            box = engine.box()
+            started = threading.Barrier(3)
+            ends: list[str] = []
+
+            def work() -> None:
+                started.wait()
+                try:
+                    while True:
+                        ctx = box.context()
+                        ctx.registers.sp = page = box.map(4096)
+                        box.write(page, ADD)
+                        box.protect(page, 4096, core.Prot.READ)
+                        box.view(page, 16, readonly=True).release()
+                        box.unmap(page, 4096)
+                        ctx.close()
+                        box.info()
+                except lfi.Error as error:
+                    ends.append(str(error))
+
+            threads = [threading.Thread(target=work) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            started.wait()
+            while not box.closed:
+                try:
+                    box.close()
+                except lfi.BusyError:
+                    pass
+            for thread in threads:
+                thread.join()
+            assert len(ends) == 2 and all("closed" in end for end in ends), ends
+
+
 def test_references_are_balanced(lib: Any) -> None:
     """Each object that goes through a call has as many references after it as before."""
     data, text, number, callback = b"bytes", "text", 1 << 40, lambda x: x

@@ -4,10 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-int add(int a, int b) { return a + b; }
-int64_t wide(int64_t a) { return a; }
-double scale(double a, float b) { return a * b; }
-int many(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j)
+int
+add(int a, int b)
+{
+	return a + b;
+}
+int64_t
+wide(int64_t a)
+{
+	return a;
+}
+double
+scale(double a, float b)
+{
+	return a * b;
+}
+int
+many(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j)
 {
 	return a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * i + 10 * j;
 }
@@ -15,37 +28,80 @@ int many(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j)
 struct point {
 	int x, y;
 };
-struct point mirror(struct point p) { return (struct point){p.y, p.x}; }
+struct point
+mirror(struct point p)
+{
+	return (struct point){p.y, p.x};
+}
 
-int length(const char *text) { return (int) strlen(text); }
-const char *greeting(void) { return "hello from the sandbox"; }
+int
+length(const char *text)
+{
+	return (int) strlen(text);
+}
+const char *
+greeting(void)
+{
+	return "hello from the sandbox";
+}
 
-int apply(int (*f)(int), int x) { return f(x) + 1; }
+int
+apply(int (*f)(int), int x)
+{
+	return f(x) + 1;
+}
 
 static int counter;
-int count(void) { return ++counter; }
+int
+count(void)
+{
+	return ++counter;
+}
 static _Thread_local int mine;
-int count_mine(void) { return ++mine; }
+int
+count_mine(void)
+{
+	return ++mine;
+}
 
-void write_to(int *p) { *p = 1; }
-int divide(int a, int b) { return a / b; }
-int recurse(int n)
+void
+write_to(int *p)
+{
+	*p = 1;
+}
+int
+divide(int a, int b)
+{
+	return a / b;
+}
+int
+recurse(int n)
 {
 	volatile char room[1000];
 
 	room[n % 1000] = 1;
 	return n == 0 ? 0 : recurse(n + 1) + room[0];
 }
-void give_up(void) { abort(); }
-void illegal(void) { __asm__ volatile("ud2"); }
-void spin(void)
+void
+give_up(void)
+{
+	abort();
+}
+void
+illegal(void)
+{
+	__asm__ volatile("ud2");
+}
+void
+spin(void)
 {
 	for (;;)
 		__asm__ volatile("");
 }
 
 /* AVX2, whether or not the compiler's default has it. */
-__attribute__((target("avx2"))) int sum_avx2(int n)
+__attribute__((target("avx2"))) int
+sum_avx2(int n)
 {
 	typedef int v8 __attribute__((vector_size(32)));
 	v8 sum = {0}, step = {1, 2, 3, 4, 5, 6, 7, 8};

@@ -9,9 +9,8 @@ static PyTypeObject *callback_type;
 
 /* Each sandbox that it is registered in, and each clone of one, holds it: sandboxed code may call it that long. */
 struct Callback {
-	PyObject_HEAD
-	PyObject *callable; /* NULL: taken back */
-	uint32_t address;   /* in the box where it was registered first, and in its clones; 0: taken back */
+	PyObject_HEAD PyObject *callable; /* NULL: taken back */
+	uint32_t address; /* in the box where it was registered first, and in its clones; 0: taken back */
 	char *signature;
 	struct Kind result;
 	size_t nargs;
@@ -257,7 +256,8 @@ put_at(struct Sandbox *sandbox, struct Callback *callback, PyObject *others)
 	} while (address < callback->address);
 	if (address == callback->address)
 		return 0;
-	native_fail(LFI_ERR_UNSUPPORTED, "a callback of the snapshot was at %#x, which is not free in its clone", callback->address);
+	native_fail(LFI_ERR_UNSUPPORTED, "a callback of the snapshot was at %#x, which is not free in its clone",
+	    callback->address);
 	return -1;
 }
 
@@ -274,7 +274,8 @@ callbacks_clone(struct Sandbox *sandbox)
 		if (((struct Callback *) sandbox->callbacks[i])->address)
 			r = put_at(sandbox, (struct Callback *) sandbox->callbacks[i], others);
 	for (Py_ssize_t i = 0; others && i < PyList_Size(others); i++)
-		lfi_box_unregister_fn(sandbox->box, (void *) (uintptr_t) PyLong_AsUnsignedLong(PyList_GetItem(others, i)));
+		lfi_box_unregister_fn(
+		    sandbox->box, (void *) (uintptr_t) PyLong_AsUnsignedLong(PyList_GetItem(others, i)));
 	Py_XDECREF(others);
 	return r;
 }

@@ -3,9 +3,9 @@
  * Entries: calls into sandboxes that are under way, one list per thread. They carry the exception of a callback
  * through sandboxed code, and let Ctrl-C end a call.
  *
- * Python's handler of SIGINT only notes the signal; what it notes is looked at when the call into the sandbox has returned.
- * So a handler of ours stands before Python's: it ends what the main thread executes in a sandbox, then passes on.
- * Others may replace it (asyncio does, and signal.signal): a watcher puts it back when a call takes long.
+ * Python's handler of SIGINT only notes the signal; what it notes is looked at when the call into the sandbox has
+ * returned. So a handler of ours stands before Python's: it ends what the main thread executes in a sandbox, then
+ * passes on. Others may replace it (asyncio does, and signal.signal): a watcher puts it back when a call takes long.
  */
 #include "native.h"
 

@@ -242,7 +242,8 @@ function_call(PyObject *self, PyObject *args, PyObject *keywords)
 	if (keywords && PyDict_Size(keywords)) {
 		timeout = PyDict_GetItemString(keywords, "timeout");
 		if (!timeout || PyDict_Size(keywords) != 1)
-			return PyErr_Format(PyExc_TypeError, "%U has no keyword but timeout", ((struct Function *) self)->name);
+			return PyErr_Format(
+			    PyExc_TypeError, "%U has no keyword but timeout", ((struct Function *) self)->name);
 		names = Py_BuildValue("(s)", "timeout");
 		if (!names)
 			return NULL;
@@ -415,7 +416,8 @@ static PyMethodDef function_methods[] = {
 static PyGetSetDef function_getset[] = {
     {"__name__", (getter) function_get, NULL, NULL, (void *) 0},
     {"declaration", (getter) function_get, NULL, "How it was declared.", (void *) 1},
-    {"timeout", (getter) function_get, (setter) function_set_timeout, "Seconds that a call may take, or None.", (void *) 2},
+    {"timeout", (getter) function_get, (setter) function_set_timeout, "Seconds that a call may take, or None.",
+	(void *) 2},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

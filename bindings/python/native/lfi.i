@@ -155,6 +155,13 @@ typedef long ssize_t;
 %ignore LFI_VERSION_STRING;
 %ignore LFI_CACHE_NONE;
 
+// The GIL is held in what uses a box or a context: no other thread can free it meanwhile. What takes long has a sandbox that
+// is held (native.h), or a handle that no other thread has yet.
+%nothread;
+%thread lfi_proc_new;
+%thread lfi_snapshot_new;
+%thread lfi_snapshot_clone;
+
 %include <lfi/lfi_version.h>
 %include <lfi/lfi_core.h>
 %include <lfi/lfi_linux.h>
@@ -239,8 +246,6 @@ violation_seen(const struct LFIViolation *violation, void *user)
 }
 %}
 
-// These hold the GIL.
-%nothread;
 %inline %{
 static PyObject *
 box_info(struct LFIBox *box)

@@ -2,8 +2,8 @@
 /*
  * Python.h, limited to what all CPythons from 3.10 on have with the same layout (abi3).
  *
- * Buffers became part of it in 3.11, and calls by vector in 3.12. CPython 3.10 and 3.11, which no longer change, have both
- * with the very layout and numbers that were made stable later, so they are declared here.
+ * Buffers became part of it in 3.11, and calls by vector in 3.12. CPython 3.10 and 3.11, which no longer change, have
+ * both with the very layout and numbers that were made stable later, so they are declared here.
  */
 #ifndef LFI_PYTHON_LIMITED_H
 #define LFI_PYTHON_LIMITED_H

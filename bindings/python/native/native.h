@@ -3,12 +3,11 @@
  * What the hand-written part of lfi._native shares: sandboxes, entries into them, functions, callbacks, views.
  *
  * The rules that keep Python safe:
- *   I1  A sandbox's handles are used only while it is open; it closes only when no thread is inside, and its memory stays
- *       until the last view of it is gone.
- *   I2  No address of the host's gets into a sandbox. What a callback is registered with (`user`) is host memory that
- *       sandboxed code neither sees nor chooses, and each box that may call it keeps it.
- *   I3  What comes out of a sandbox is copied by liblfi, or read through pinned pages.
- *   I4  The GIL is released around all that may run sandboxed code, and held for all that touches Python objects.
+ *   I1  A sandbox's handles are used only while it is open; it closes only when no thread is inside, and its memory
+ * stays until the last view of it is gone. I2  No address of the host's gets into a sandbox. What a callback is
+ * registered with (`user`) is host memory that sandboxed code neither sees nor chooses, and each box that may call it
+ * keeps it. I3  What comes out of a sandbox is copied by liblfi, or read through pinned pages. I4  The GIL is released
+ * around all that may run sandboxed code, and held for all that touches Python objects.
  */
 #ifndef LFI_PYTHON_NATIVE_H
 #define LFI_PYTHON_NATIVE_H
@@ -29,8 +28,8 @@ PyObject *native_raise(void);
 /* Raise an error of the binding's own, with a code of liblfi. NULL. */
 PyObject *native_fail(int code, const char *format, ...);
 
-/* Raise `error`, which ended a run of sandboxed code: an exception that a signal's handler raises instead, or one with the
- * fault of `ctx` or, when that is NULL, of `proc`. NULL. */
+/* Raise `error`, which ended a run of sandboxed code: an exception that a signal's handler raises instead, or one with
+ * the fault of `ctx` or, when that is NULL, of `proc`. NULL. */
 PyObject *native_raise_ended(const struct LFIError *error, struct LFIContext *ctx, struct LFILinuxProc *proc);
 
 /* ---- Sandboxes: sandbox.c ---- */
@@ -39,21 +38,20 @@ struct Function;
 
 /* A box with what it takes to close it. `proc` is NULL for a box of the core API. */
 struct Sandbox {
-	PyObject_HEAD
-	struct LFIBox *box; /* NULL when closed */
+	PyObject_HEAD struct LFIBox *box; /* NULL when closed */
 	struct LFILinuxProc *proc;
 	struct LFIContext *primary; /* of a process: of its first thread */
 	unsigned long owner;        /* the thread that uses it */
 	uint64_t serial;            /* a new one with each reset; never used twice */
 	uint64_t base;
-	int active;               /* entries and copies of threads that may have released the GIL */
-	int pins;                 /* views */
-	bool closing;             /* no new entries; freed with the last view */
-	PyObject *keep;           /* what must outlive it */
-	struct Function *functions; /* all that have an LFIFn */
+	int active;                   /* entries and copies of threads that may have released the GIL */
+	int pins;                     /* views */
+	bool closing;                 /* no new entries; freed with the last view */
+	PyObject *keep;               /* what must outlive it */
+	struct Function *functions;   /* all that have an LFIFn */
 	struct Sandbox *next, **link; /* all that are open */
-	PyObject **callbacks;       /* registered in it, or in what it is a clone of */
-	size_t ncallbacks, nkept; /* those that a reset keeps */
+	PyObject **callbacks;         /* registered in it, or in what it is a clone of */
+	size_t ncallbacks, nkept;     /* those that a reset keeps */
 };
 
 extern PyTypeObject *sandbox_type;
@@ -79,9 +77,9 @@ struct Entry {
 	struct Sandbox *sandbox;
 	struct LFIContext *volatile ctx;
 	uint64_t token;
-	PyThreadState *state;   /* while the GIL is released */
-	PyObject *error;        /* exception of a callback, on its way out */
-	PyObject *handler;      /* core API: serves runtime calls */
+	PyThreadState *state; /* while the GIL is released */
+	PyObject *error;      /* exception of a callback, on its way out */
+	PyObject *handler;    /* core API: serves runtime calls */
 	PyObject *handler_arg;
 	volatile int in_python; /* a callback runs */
 };
@@ -114,8 +112,8 @@ PyObject *native_finalizing(void);
 struct Kind {
 	char code;      /* letter of lfi_call; '{' for a struct */
 	size_t size;    /* of a struct, bytes */
-	PyObject *what; /* of a pointer: what it points to, None for void, NULL: a plain number; of an argument that Python
-			   makes something of: what is called with the value */
+	PyObject *what; /* of a pointer: what it points to, None for void, NULL: a plain number; of an argument that
+			   Python makes something of: what is called with the value */
 };
 
 /* 0; -1 with an exception; 1: not of a type that is converted here. `index` is the argument's, from 1; 0: a result. */
@@ -132,8 +130,7 @@ void kind_clear(struct Kind *kind);
 
 /* The base of lfi.Pointer: an address that cannot be mistaken for a number. */
 struct Pointer {
-	PyObject_HEAD
-	struct Sandbox *sandbox;
+	PyObject_HEAD struct Sandbox *sandbox;
 	uint64_t address; /* offset from the base */
 	uint64_t serial;  /* of the sandbox when it was made */
 	PyObject *target; /* what it points to, or None */
@@ -151,8 +148,7 @@ int pointer_check(struct Pointer *pointer, struct Sandbox *sandbox);
 /* ---- Functions, callbacks, views ---- */
 
 struct Function {
-	PyObject_HEAD
-	void *vectorcall;
+	PyObject_HEAD void *vectorcall;
 	struct LFIFn *fn;
 	struct Sandbox *sandbox;
 	struct Function *next, **link; /* of the sandbox */
@@ -186,8 +182,8 @@ int callback_add_type(PyObject *module);
 
 /* ---- For the SWIG interface ---- */
 
-PyObject *native_sandbox(struct LFIBox *box, struct LFILinuxProc *proc, struct LFILinuxThread *thread, PyObject *keep,
-    PyObject *from);
+PyObject *native_sandbox(
+    struct LFIBox *box, struct LFILinuxProc *proc, struct LFILinuxThread *thread, PyObject *keep, PyObject *from);
 PyObject *native_register(
     PyObject *sandbox, const char *signature, PyObject *result, PyObject *kinds, PyObject *callable);
 PyObject *native_unregister(PyObject *sandbox, PyObject *token);

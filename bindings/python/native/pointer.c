@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pointers into a sandbox. They are no numbers: what is behind one is read and written by checked copies only, and one of
- * another sandbox, or of before a reset, is refused.
+ * Pointers into a sandbox. They are no numbers: what is behind one is read and written by checked copies only, and one
+ * of another sandbox, or of before a reset, is refused.
  */
 #include "native.h"
 

@@ -51,7 +51,8 @@ native_core_handler(struct LFIContext *ctx)
 	if (entry->handler && entry->handler != Py_None)
 		result = PyObject_CallFunctionObjArgs(entry->handler, entry->handler_arg, NULL);
 	else
-		PyErr_SetString(PyExc_RuntimeError, "sandboxed code made a runtime call, and the engine has no handler");
+		PyErr_SetString(
+		    PyExc_RuntimeError, "sandboxed code made a runtime call, and the engine has no handler");
 	if (!result)
 		python_failed(entry, ctx, Py_None);
 	Py_XDECREF(result);

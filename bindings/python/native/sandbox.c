@@ -207,7 +207,8 @@ sandbox_interrupt(struct Sandbox *sandbox, PyObject *args)
 		return NULL;
 	if (!sandbox->box)
 		Py_RETURN_NONE;
-	if (token && sandbox->primary && lfi_ctx_interrupt(sandbox->primary, token) < 0 && lfi_errno() != LFI_ERR_NOTFOUND)
+	if (token && sandbox->primary && lfi_ctx_interrupt(sandbox->primary, token) < 0 &&
+	    lfi_errno() != LFI_ERR_NOTFOUND)
 		return native_raise();
 	if (lfi_box_interrupt(sandbox->box) < 0)
 		return native_raise();
@@ -315,7 +316,8 @@ sandbox_string(struct Sandbox *sandbox, PyObject *args)
 		PyErr_Format(PyExc_ValueError, "a string in a sandbox has no %zd bytes", most);
 		return NULL;
 	}
-	length = lfi_box_copystr(sandbox->box, small, address, most + 1 < (Py_ssize_t) sizeof small ? (size_t) most + 1 : sizeof small);
+	length = lfi_box_copystr(
+	    sandbox->box, small, address, most + 1 < (Py_ssize_t) sizeof small ? (size_t) most + 1 : sizeof small);
 	if (length >= 0)
 		return PyBytes_FromStringAndSize(small, length);
 	if (most + 1 <= (Py_ssize_t) sizeof small || lfi_errno() != LFI_ERR_RANGE)
@@ -343,8 +345,8 @@ sandbox_map(struct Sandbox *sandbox, PyObject *args)
 		PyErr_Format(PyExc_ValueError, "%zd bytes cannot be mapped", size);
 		return NULL;
 	}
-	at = lfi_box_mapany(sandbox->box, (size_t) size, LFI_PROT_READ | LFI_PROT_WRITE,
-	    LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
+	at = lfi_box_mapany(
+	    sandbox->box, (size_t) size, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
 	if (at == (lfiptr) -1)
 		return native_raise();
 	return PyLong_FromUnsignedLongLong((uint32_t) at);
@@ -489,7 +491,8 @@ copy_callbacks(struct Sandbox *sandbox, const struct Sandbox *from)
 }
 
 PyObject *
-native_sandbox(struct LFIBox *box, struct LFILinuxProc *proc, struct LFILinuxThread *thread, PyObject *keep, PyObject *from)
+native_sandbox(
+    struct LFIBox *box, struct LFILinuxProc *proc, struct LFILinuxThread *thread, PyObject *keep, PyObject *from)
 {
 	struct Sandbox *sandbox;
 	struct LFIBoxInfo info;

@@ -10,9 +10,10 @@ fail_range(PyObject *number, char code, Py_ssize_t index)
 	static const struct {
 		char code;
 		const char *name;
-	} names[] = {{'b', "an 8-bit signed integer"}, {'B', "an 8-bit unsigned integer"}, {'h', "a 16-bit signed integer"},
-	    {'H', "a 16-bit unsigned integer"}, {'i', "a 32-bit signed integer"}, {'I', "a 32-bit unsigned integer"},
-	    {'l', "a 64-bit signed integer"}, {'L', "a 64-bit unsigned integer"}, {'p', "an address"}};
+	} names[] = {{'b', "an 8-bit signed integer"}, {'B', "an 8-bit unsigned integer"},
+	    {'h', "a 16-bit signed integer"}, {'H', "a 16-bit unsigned integer"}, {'i', "a 32-bit signed integer"},
+	    {'I', "a 32-bit unsigned integer"}, {'l', "a 64-bit signed integer"}, {'L', "a 64-bit unsigned integer"},
+	    {'p', "an address"}};
 	const char *name = "it";
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -106,8 +107,8 @@ pointer_from(const struct Kind *kind, struct Sandbox *sandbox, PyObject *object,
 }
 
 int
-value_from_python(const struct Kind *kind, struct Sandbox *sandbox, PyObject *object, union LFIValue *out,
-    Py_ssize_t index)
+value_from_python(
+    const struct Kind *kind, struct Sandbox *sandbox, PyObject *object, union LFIValue *out, Py_ssize_t index)
 {
 	double number;
 	int r;
@@ -123,7 +124,8 @@ value_from_python(const struct Kind *kind, struct Sandbox *sandbox, PyObject *ob
 		if (PyFloat_Check(object)) {
 			number = PyFloat_AsDouble(object);
 		} else {
-			if (!PyLong_Check(object) && !PyIndex_Check(object) && !PyObject_HasAttrString(object, "__float__"))
+			if (!PyLong_Check(object) && !PyIndex_Check(object) &&
+			    !PyObject_HasAttrString(object, "__float__"))
 				return 1;
 			number = PyFloat_AsDouble(object);
 			if (number == -1.0 && PyErr_Occurred())

@@ -6,8 +6,7 @@
 #include "native.h"
 
 struct View {
-	PyObject_HEAD
-	struct Sandbox *sandbox;
+	PyObject_HEAD struct Sandbox *sandbox;
 	uint64_t address, serial;
 	size_t size;
 	int readonly;
@@ -59,7 +58,8 @@ view_getbuffer(struct View *view, Py_buffer *buffer, int flags)
 	if (view->exports == 0 && pin(view) < 0)
 		return -1;
 	view->exports++;
-	if (PyBuffer_FillInfo(buffer, (PyObject *) view, view->bytes, (Py_ssize_t) view->size, view->readonly, flags) == 0)
+	if (PyBuffer_FillInfo(buffer, (PyObject *) view, view->bytes, (Py_ssize_t) view->size, view->readonly, flags) ==
+	    0)
 		return 0;
 	if (--view->exports == 0)
 		unpin(view);

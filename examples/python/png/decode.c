@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decode PNG files with libpng, for the sandbox. With -DEXPLOITABLE, what reads comments trusts the length that the file
- * says, and a function pointer lies behind the buffer: a file chooses where the decoder jumps.
+ * Decode PNG files with libpng, for the sandbox. With -DEXPLOITABLE, what reads comments trusts the length that the
+ * file says, and a function pointer lies behind the buffer: a file chooses where the decoder jumps.
  */
 #include <png.h>
 #include <stdint.h>

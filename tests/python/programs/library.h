@@ -2,8 +2,8 @@
 #ifndef LIBRARY_H
 #define LIBRARY_H
 
-#include <stddef.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define LIMIT 0x10

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A program that does what its first argument says. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
 #include <unistd.h>
 
 static int

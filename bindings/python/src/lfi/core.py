@@ -464,10 +464,10 @@ class Context:
         _native.lfi_ctx_interrupt(handle, _native.lfi_ctx_token(handle))
 
     def close(self) -> None:
-        """Free the context; one that has functions goes with its box."""
-        if self._handle is not None and not self._box.closed and not self._functions:
-            _native.lfi_ctx_free(self._alive())
-        self._handle = None
+        """Free the context; one that has functions, or whose box is executing, goes with its box."""
+        handle, self._handle = self._handle, None
+        if handle is not None and not self._box.closed and not self._functions and not self._box._sandbox.active:
+            _native.lfi_ctx_free(handle)
 
 
 _REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13")
