@@ -320,6 +320,10 @@ for _ in range(4):
 process = lfi.Popen([{str(program)!r}, "spin"])
 pool = lfi.Pool({str(library_path)!r}, header="int add(int a, int b);", workers=2)
 print(pool.submit("add", 1, 2).result())
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.5)  # when threads that want the GIL are ended already
+slow = Slow()
 time.sleep(0.1)
 """
     )
