@@ -60,14 +60,16 @@ pending(struct LFIContext *ctx)
 	return request >> 3 == atomic_load(&ctx->interrupt.serial) ? (uint32_t) request & 7 : 0;
 }
 
-/* The first request of an entry counts. */
+/* The first request of an entry counts, but a deadline can be taken back: anything else takes its place. */
 static void
 ask(struct LFIContext *ctx, uint64_t serial, uint32_t end)
 {
-	if (atomic_load(&ctx->interrupt.request) >> 3 != serial) {
+	uint64_t request = atomic_load(&ctx->interrupt.request);
+
+	if (request >> 3 != serial || (request & 7) == END_DEADLINE)
 		atomic_store(&ctx->interrupt.request, serial << 3 | end);
+	if (request >> 3 != serial)
 		ctx->interrupt.told = false;
-	}
 	atomic_store(&ctx->attention, 1);
 }
 
@@ -229,6 +231,7 @@ interrupt_after_fork(struct LFIContext *ctx, bool entered)
 	withdraw(ctx);
 	atomic_store(&interrupt->running, false);
 	atomic_store(&interrupt->sleeping, false);
+	atomic_store(&interrupt->put_off, false);
 }
 
 bool
@@ -241,8 +244,12 @@ interrupt_arrived(ucontext_t *uc)
 	spread();
 	if (!ctx || !atomic_load(&ctx->attention) || !(end = interrupt_pending(ctx)))
 		return true;
-	if (atomic_load_explicit(&ctx->state, memory_order_relaxed) != STATE_SANDBOX)
-		return arch_blocking_stop(uc) || !atomic_load(&ctx->interrupt.sleeping);
+	if (atomic_load_explicit(&ctx->state, memory_order_relaxed) != STATE_SANDBOX) {
+		if (arch_blocking_stop(uc) || !atomic_load(&ctx->interrupt.sleeping))
+			return true;
+		atomic_store(&ctx->interrupt.put_off, true);
+		return false;
+	}
 	if (pc - ctx->box->base >= BOX_SIZE && !arch_crossing(&ctx->box->engine->stubs, pc))
 		return false;
 	arch_fault_leave(uc, ctx, end);
@@ -265,6 +272,10 @@ ctx_blocking(struct LFIContext *ctx, long number, long a, long b, long c, long d
 	result = arch_blocking(&ctx->attention, number, a, b, c, d, e, f);
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&ctx->interrupt.sleeping, false, memory_order_relaxed);
+	if (atomic_load(&ctx->interrupt.put_off)) {
+		atomic_store(&ctx->interrupt.put_off, false);
+		os_kick_unblock();
+	}
 	return result;
 }
 

@@ -20,6 +20,7 @@ struct Interrupt {
 	bool told;                /* the signal for the request was sent */
 	_Atomic int tid;          /* the kernel's number of the thread that has entered */
 	_Atomic bool sleeping;    /* the thread is in arch_blocking, or close to it */
+	_Atomic bool put_off;     /* and got the signal in no place to stop at: it may be blocked until let in */
 
 	/* See os/watchdog.c. */
 	_Atomic uint64_t deadline;        /* CLOCK_MONOTONIC, ns; 0: none */
