@@ -374,18 +374,26 @@ verify(
 	return refused ? -1 : 0;
 }
 
-/* Makes bytes that are zero from `offset` to the end traps. Whether there were any behind a program, and nothing else.
- */
+/* Whether there is something, and nothing but zeros, behind a program that ends at `offset`. */
 static bool
-fill_tail(uint8_t *code, size_t offset, size_t size)
+zero_tail(const uint8_t *code, size_t offset, size_t size)
 {
 	for (size_t i = offset; i < size; i++)
 		if (code[i])
 			return false;
-	if (offset == 0 || offset >= size || os_protect((uint64_t) code, size, LFI_PROT_READ | LFI_PROT_WRITE))
-		return false;
-	memset(code + offset, ARCH_TRAP_BYTE, size - offset);
-	return os_protect((uint64_t) code, size, LFI_PROT_READ) == 0;
+	return offset > 0 && offset < size;
+}
+
+static int
+fill_tail(uint8_t *code, size_t offset, size_t size)
+{
+	int err = os_protect((uint64_t) code, size, LFI_PROT_READ | LFI_PROT_WRITE);
+
+	if (!err) {
+		memset(code + offset, ARCH_TRAP_BYTE, size - offset);
+		err = os_protect((uint64_t) code, size, LFI_PROT_READ);
+	}
+	return err ? error_set_os(LFI_ERR_OS, err, "cannot protect %zu bytes of code", size) : 0;
 }
 
 /*
@@ -401,7 +409,7 @@ verify_filled(
 	*traps_from = size;
 	if (verify(box, addr, code, size, report, &refused_at) == 0)
 		return 0;
-	if (!fill_tail(code, refused_at, size))
+	if (!zero_tail(code, refused_at, size) || fill_tail(code, refused_at, size) < 0)
 		return -1;
 	*traps_from = refused_at;
 	*report = (struct LFIVerifyReport){.struct_size = sizeof *report};
@@ -422,8 +430,8 @@ verify_once(struct LFIBox *box, lfiptr addr, void *code, size_t size, struct LFI
 	struct CodeFacts facts;
 
 	if (cache_find(cache, &key, &facts)) {
-		if (facts.traps_from < size && !fill_tail(code, facts.traps_from, size))
-			return error_set(LFI_ERR_OS, "cannot protect %zu bytes of code", size);
+		if (facts.traps_from < size && fill_tail(code, facts.traps_from, size) < 0)
+			return -1;
 		report->code = facts.code;
 		report->cpu = facts.cpu;
 		return 0;

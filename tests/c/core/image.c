@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "box.h"
+#include "maps_agree.h"
 #include "os/os.h"
 #include "refuse_memory.h"
 
@@ -76,32 +77,10 @@ store(struct Frozen *z, struct LFIBox *box, lfiptr at, int value)
 	lfi_ctx_free(ctx);
 }
 
-/* The kernel's mappings in the box agree with its page map: "rwx" letters and nothing else. */
 static void
 assert_maps_agree(struct LFIBox *box)
 {
-	FILE *maps = fopen("/proc/self/maps", "r");
-	char line[512], prot[8];
-	unsigned long start, end;
-
-	assert_non_null(maps);
-	while (fgets(line, sizeof line, maps)) {
-		assert_int_equal(sscanf(line, "%lx-%lx %7s", &start, &end, prot), 3);
-		/* W^X for the whole process. */
-		assert_false(prot[1] == 'w' && prot[2] == 'x');
-		for (uint64_t at = start > box_min(box) ? start : box_min(box); at < end && at < box_max(box);) {
-			size_t i = pages_find(&box->pages, at);
-			const struct PageRun *run = &box->pages.runs[i];
-			bool in = i < box->pages.count && run->start <= at;
-			uint64_t to = i == box->pages.count ? box_max(box) : in ? run->end : run->start;
-
-			assert_int_equal(prot[0] == 'r', in && (run->prot & LFI_PROT_READ));
-			assert_int_equal(prot[1] == 'w', in && (run->prot & LFI_PROT_WRITE));
-			assert_int_equal(prot[2] == 'x', in && (run->prot & LFI_PROT_EXEC));
-			at = to < end ? to : end;
-		}
-	}
-	fclose(maps);
+	assert_true(maps_agree(box));
 }
 
 static void
