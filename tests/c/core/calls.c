@@ -446,6 +446,7 @@ static struct Fixture alternate[2];
 static lfiptr alternate_fn[2];
 static void *alternate_cb[2];
 static int reached, deepest_error;
+static char deepest_message[256];
 
 /* Into the other box, and so on until it is refused. */
 static int
@@ -454,8 +455,10 @@ alternate_again(int x)
 	int next = ++reached & 1, r;
 
 	r = LFI_INVOKE(alternate[next].box, &alternate[next].ctx, alternate_fn[next], int, (void *, int), alternate_cb[next], x);
-	if (lfi_errno() != LFI_OK && !deepest_error)
+	if (lfi_errno() != LFI_OK && !deepest_error) {
 		deepest_error = lfi_errno();
+		snprintf(deepest_message, sizeof deepest_message, "%s", lfi_errmsg());
+	}
 	return r + 1;
 }
 
@@ -533,6 +536,8 @@ calls_nest_until_the_hosts_stack_is_used_up(void **state)
 	nest_until_refused(NULL);
 	on_main = reached;
 	assert_true(on_main > 500);
+	/* Not some levels more because the stack could be another one. */
+	assert_non_null(strstr(deepest_message, "bytes left"));
 	pthread_attr_init(&attr);
 	/* ThreadSanitizer's thread-local variables take most of that. */
 	pthread_attr_setstacksize(&attr, (THREAD_SANITIZER ? 1024 : 256) * 1024);
@@ -540,6 +545,7 @@ calls_nest_until_the_hosts_stack_is_used_up(void **state)
 	pthread_join(thread, NULL);
 	pthread_attr_destroy(&attr);
 	assert_true(reached > 5 && reached < on_main);
+	assert_non_null(strstr(deepest_message, "bytes left"));
 	/* Then one box alone. */
 	drop(&alternate[1]);
 	alternate[1] = alternate[0];
@@ -901,6 +907,93 @@ a_single_thread_box_is_not_mapped_over_while_it_executes(void **state)
 	busy = &f;
 	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (void *, int), cb, 0), LFI_ERR_BUSY);
 	assert_ptr_equal(map_over_the_stack(NULL), (void *) LFI_OK);
+	drop(&f);
+}
+
+static int copied_by_handler;
+
+static void
+copies(int sig)
+{
+	copied_by_handler = lfi_box_copyto(busy->box, busy->buffer + 8, "x", 1) < 0 ? lfi_errno() : LFI_OK;
+}
+
+static void *
+loop_until_stored(void *arg)
+{
+	LFI_INVOKE(busy->box, &busy->ctx, busy_add, int, (unsigned), (unsigned) busy->buffer);
+	return (void *) (intptr_t) lfi_errno();
+}
+
+/* Scheme section 8. Memory that is written through a pointer of the host's is what the host says. */
+static void
+a_single_thread_box_is_not_written_while_it_executes(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.single_thread = true, .no_verify = true});
+	struct sigaction action = {.sa_handler = copies, .sa_flags = SA_ONSTACK}, old;
+	pthread_t thread;
+	void *error;
+
+	busy = &f;
+	busy_add = LOAD(f.box, code_loop);
+	copied_by_handler = -1;
+	sigaction(SIGUSR1, &action, &old);
+	assert_int_equal(pthread_create(&thread, NULL, loop_until_stored, NULL), 0);
+	while (atomic_load(&f.ctx->state) != STATE_SANDBOX)
+		sched_yield();
+	assert_int_equal(lfi_box_copyto(f.box, f.buffer + 8, "x", 1), -1);
+	assert_error(LFI_ERR_BUSY);
+	/* Nor by the thread that executes, from a signal handler. */
+	if (!THREAD_SANITIZER) {
+		pthread_kill(thread, SIGUSR1);
+		while (*(volatile int *) &copied_by_handler == -1)
+			sched_yield();
+		assert_int_equal(copied_by_handler, LFI_ERR_BUSY);
+	}
+	*(_Atomic int *) lfi_box_ptr(f.box, f.buffer, 4) = 1;
+	pthread_join(thread, &error);
+	assert_ptr_equal(error, (void *) LFI_OK);
+	assert_done(lfi_box_copyto(f.box, f.buffer + 8, "x", 1));
+	sigaction(SIGUSR1, &old, NULL);
+	drop(&f);
+}
+
+static void
+a_context_that_another_owns_is_not_freed(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+
+	ctx_set_owned(f.ctx);
+	lfi_error_clear();
+	lfi_ctx_free(f.ctx);
+	assert_error(LFI_ERR_INVALID);
+	assert_ptr_equal(lfi_ctx_box(f.ctx), f.box);
+	drop(&f);
+}
+
+/* Returns on a stack of its own, where the handler has put the way back. */
+static void
+moves_the_stack(struct LFIContext *ctx)
+{
+	struct LFIRegs *regs = lfi_ctx_regs(ctx);
+	uint64_t back, nowhere = 0;
+
+	assert_done(lfi_box_copyfm(lfi_ctx_box(ctx), &back, regs->rsp, sizeof back));
+	assert_done(lfi_box_copyto(lfi_ctx_box(ctx), regs->rsp, &nowhere, sizeof nowhere));
+	regs->rsp -= 128;
+	assert_done(lfi_box_copyto(lfi_ctx_box(ctx), regs->rsp, &back, sizeof back));
+	regs->rax = 40;
+}
+
+static void
+a_handler_may_move_the_stack(void **state)
+{
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	lfiptr p = LOAD(f.box, code_syscall_returns);
+
+	lfi_sys_handler(f.engine, moves_the_stack);
+	assert_int_equal(LFI_INVOKE(f.box, &f.ctx, p, int, (int), 2), 42);
+	assert_int_equal(lfi_errno(), LFI_OK);
 	drop(&f);
 }
 
@@ -1783,6 +1876,9 @@ main(void)
 		cmocka_unit_test(threads_that_crowd_a_context_get_in_one_by_one_or_not_at_all),
 		cmocka_unit_test(a_single_thread_box_has_one_thread_at_a_time),
 		cmocka_unit_test(a_single_thread_box_is_not_mapped_over_while_it_executes),
+		cmocka_unit_test(a_single_thread_box_is_not_written_while_it_executes),
+		cmocka_unit_test(a_context_that_another_owns_is_not_freed),
+		cmocka_unit_test(a_handler_may_move_the_stack),
 		cmocka_unit_test(what_is_entered_is_not_freed),
 		cmocka_unit_test(a_run_ends_when_a_handler_says_so),
 		cmocka_unit_test(an_exit_in_a_call_without_a_run_ends_the_call),

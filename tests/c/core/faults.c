@@ -151,6 +151,8 @@ try_kind(struct LFIBox *box, struct LFIContext *ctx, const struct Kind *kind, lf
 	LFI_INVOKE(box, &ctx, fn, int, (lfiptr, int), argument_of(box, kind), 1);
 	if (lfi_errno() != LFI_ERR_FAULT)
 		return "no fault";
+	if (!strstr(lfi_errmsg(), kind->kind == LFI_FAULT_ABORT ? "ended itself" : kind->kind == LFI_FAULT_UNSERVED ? "nothing serves" : "trapped"))
+		return "message";
 	if (lfi_ctx_fault(ctx, &fault) < 0)
 		return "no struct LFIFault";
 	return judge(box, &fault, kind, fn);

@@ -976,6 +976,25 @@ zeros_with_something_behind_are_refused(void **state)
 	drop(&f);
 }
 
+/* The kernel's answer, whatever the mapping was to be. */
+static void
+a_file_that_cannot_be_mapped_is_an_error_of_the_system(void **state)
+{
+	static const int prots[] = {LFI_PROT_READ, RW, RX};
+	struct Fixture f = fixture((struct LFIOptions) {.boxsize = 0});
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	for (size_t i = 0; i < sizeof prots / sizeof prots[0]; i++) {
+		assert_true(lfi_box_mapany(f.box, PAGE, prots[i], LFI_MAP_PRIVATE, fds[0], 0) == FAILED);
+		assert_error(LFI_ERR_OS);
+		assert_non_null(strstr(lfi_errmsg(), strerror(ENODEV)));
+	}
+	close(fds[0]);
+	close(fds[1]);
+	drop(&f);
+}
+
 int
 main(void)
 {
@@ -1008,6 +1027,7 @@ main(void)
 		cmocka_unit_test(strings_end_in_time_or_are_refused),
 		cmocka_unit_test(pointers_are_checked),
 		cmocka_unit_test(mappings_are_listed),
+		cmocka_unit_test(a_file_that_cannot_be_mapped_is_an_error_of_the_system),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
