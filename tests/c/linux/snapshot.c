@@ -925,9 +925,16 @@ static _Atomic int allocations, refused_at;
 char *__real_strdup(const char *text);
 char *__wrap_strdup(const char *text);
 
+static void (*at_allocation)(void); /* happens once, at the next one */
+
 static bool
 refused(void)
 {
+	void (*what)(void) = at_allocation;
+
+	at_allocation = NULL;
+	if (what)
+		what();
 	return ++allocations == refused_at;
 }
 
@@ -1112,6 +1119,231 @@ remove_all(void **state)
 	return system(line);
 }
 
+/* ---- Who waits for whom: another thread holds what a step must wait for, and changes what that step looks at ---- */
+
+/* For what would not wait to be done: a busy machine may make it late, and then it is not caught. */
+static void
+give_it_time(void)
+{
+	usleep(20000);
+}
+
+static struct Host waited;
+static atomic_bool held;
+static pthread_t holder;
+static void (*at_check)(void); /* happens once, before the process's threads are looked at */
+
+bool __real_proc_host_runs(struct LFILinuxProc *proc);
+bool __wrap_proc_host_runs(struct LFILinuxProc *proc);
+
+bool
+__wrap_proc_host_runs(struct LFILinuxProc *proc)
+{
+	void (*what)(void) = at_check;
+	bool runs = __real_proc_host_runs(proc);
+
+	at_check = NULL;
+	if (what)
+		what();
+	return runs;
+}
+
+/* Another thread has the process's lock from here on, for a while. */
+static void
+let_another_hold(void *(*what)(void *))
+{
+	atomic_store(&held, false);
+	if (pthread_create(&holder, NULL, what, NULL) != 0)
+		abort();
+	while (!atomic_load(&held))
+		usleep(100);
+}
+
+static void *
+holds_and_makes_a_thread(void *arg)
+{
+	pthread_mutex_lock(&waited.proc->lock);
+	atomic_store(&held, true);
+	give_it_time();
+	waited.proc->live++;
+	pthread_mutex_unlock(&waited.proc->lock);
+	return NULL;
+}
+
+static void
+while_a_thread_is_made(void)
+{
+	let_another_hold(holds_and_makes_a_thread);
+}
+
+static void
+threads_are_counted_under_the_lock_before_a_snapshot(void **state)
+{
+	waited = library_open(2);
+	at_check = while_a_thread_is_made;
+	assert_null(lfi_snapshot_new(waited.proc));
+	assert_int_equal(lfi_errno(), LFI_ERR_UNSUPPORTED);
+	assert_null(at_check);
+	pthread_join(holder, NULL);
+	waited.proc->live--;
+	host_close(&waited);
+}
+
+static void *
+holds_and_changes(void *arg)
+{
+	unsigned umask_before = atomic_load(&waited.proc->umask);
+
+	pthread_mutex_lock(&waited.proc->lock);
+	atomic_store(&waited.proc->umask, 0777);
+	atomic_store(&held, true);
+	give_it_time();
+	atomic_store(&waited.proc->umask, umask_before);
+	pthread_mutex_unlock(&waited.proc->lock);
+	return NULL;
+}
+
+/* In lfi_snapshot_new, when the process was found to be fit. */
+static void
+while_it_changes(void)
+{
+	let_another_hold(holds_and_changes);
+}
+
+static void
+a_process_is_copied_under_its_lock(void **state)
+{
+	struct LFISnapshot *snapshot;
+	struct LFILinuxProc *clone;
+
+	waited = library_open(2);
+	at_allocation = while_it_changes;
+	snapshot = lfi_snapshot_new(waited.proc);
+	assert_null(at_allocation);
+	pthread_join(holder, NULL);
+	assert_non_null(snapshot);
+	clone = clone_of(snapshot);
+	assert_int_equal(atomic_load(&clone->umask), atomic_load(&waited.proc->umask));
+	assert_int_not_equal(atomic_load(&clone->umask), 0777);
+	lfi_proc_free(clone);
+	lfi_snapshot_free(snapshot);
+	host_close(&waited);
+}
+
+static atomic_bool releasing, reset_is_done;
+static bool reset_was_early;
+
+static void
+releases_slowly(struct LFIContext *ctx)
+{
+	atomic_store(&releasing, true);
+	give_it_time();
+	reset_was_early = atomic_load(&reset_is_done);
+}
+
+/* A host thread whose context a callback made, and that ends. */
+static void *
+calls_and_ends(void *arg)
+{
+	struct LFIContext *ctx = NULL;
+
+	LFI_INVOKE(lfi_proc_box(waited.proc), &ctx, lfi_proc_sym(waited.proc, "sum"), int, (void));
+	return NULL;
+}
+
+static void
+a_reset_waits_for_release_callbacks(void **state)
+{
+	struct LFISnapshot *snapshot;
+	pthread_t thread;
+
+	waited = library_open(2);
+	snapshot = freeze(waited.proc);
+	lfi_set_release_cb(waited.engine, releases_slowly);
+	atomic_store(&releasing, false);
+	atomic_store(&reset_is_done, false);
+	assert_int_equal(pthread_create(&thread, NULL, calls_and_ends, NULL), 0);
+	while (!atomic_load(&releasing))
+		usleep(100);
+	lfi_proc_reset(waited.proc);
+	atomic_store(&reset_is_done, true);
+	pthread_join(thread, NULL);
+	assert_false(reset_was_early);
+	lfi_snapshot_free(snapshot);
+	host_close(&waited);
+}
+
+static struct LFIPool *waited_pool;
+static atomic_bool waiter_done;
+
+static void *
+takes_of_a_pool(void *arg)
+{
+	struct LFILinuxProc *proc = lfi_pool_take(waited_pool);
+
+	atomic_store(&waiter_done, true);
+	return proc;
+}
+
+/* Its lock is the first that it has. */
+static void
+who_takes_of_a_pool_waits_for_others(void **state)
+{
+	struct Host host = library_open(3);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	pthread_mutex_t *lock;
+	pthread_t thread;
+	void *proc;
+
+	waited_pool = lfi_pool_new(snapshot, 1);
+	assert_non_null(waited_pool);
+	lock = (pthread_mutex_t *) waited_pool;
+	atomic_store(&waiter_done, false);
+	pthread_mutex_lock(lock);
+	assert_int_equal(pthread_create(&thread, NULL, takes_of_a_pool, NULL), 0);
+	give_it_time();
+	assert_false(atomic_load(&waiter_done));
+	pthread_mutex_unlock(lock);
+	pthread_join(thread, &proc);
+	assert_int_equal(lfi_pool_give(waited_pool, proc), 0);
+	lfi_pool_free(waited_pool);
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
+enum { HOLES = 5 };
+
+/* The allocator gives back what was freed first, so the pool's processes lie the other way round. */
+static void
+a_pool_knows_its_processes_wherever_they_lie(void **state)
+{
+	struct Host host = library_open(1 + HOLES);
+	struct LFISnapshot *snapshot = freeze(host.proc);
+	struct LFILinuxProc *procs[HOLES];
+	void *apart[HOLES]; /* keeps holes from growing together */
+	struct LFIPool *pool;
+
+	for (int up = 0; up < 2; up++) {
+		for (int i = 0; i < HOLES; i++) {
+			procs[i] = clone_of(snapshot);
+			apart[i] = malloc(2000);
+		}
+		for (int i = 0; i < HOLES; i++)
+			lfi_proc_free(procs[up ? i : HOLES - 1 - i]);
+		pool = lfi_pool_new(snapshot, HOLES);
+		assert_non_null(pool);
+		for (int i = 0; i < HOLES; i++)
+			assert_non_null(procs[i] = lfi_pool_take(pool));
+		for (int i = 0; i < HOLES; i++)
+			assert_int_equal(lfi_pool_give(pool, procs[i]), 0);
+		lfi_pool_free(pool);
+		for (int i = 0; i < HOLES; i++)
+			free(apart[i]);
+	}
+	lfi_snapshot_free(snapshot);
+	host_close(&host);
+}
+
 int
 main(void)
 {
@@ -1136,6 +1368,11 @@ main(void)
 	    cmocka_unit_test(a_pool_that_is_refused_memory_is_an_error),
 	    cmocka_unit_test(what_a_pool_could_not_reset_is_given_again),
 	    cmocka_unit_test(a_reset_that_is_refused_memory_is_an_error),
+	    cmocka_unit_test(threads_are_counted_under_the_lock_before_a_snapshot),
+	    cmocka_unit_test(a_process_is_copied_under_its_lock),
+	    cmocka_unit_test(a_reset_waits_for_release_callbacks),
+	    cmocka_unit_test(who_takes_of_a_pool_waits_for_others),
+	    cmocka_unit_test(a_pool_knows_its_processes_wherever_they_lie),
 	};
 
 	if (!can_compile("libc.a"))
