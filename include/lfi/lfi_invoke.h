@@ -78,7 +78,7 @@ lfi_invoke_set(struct LFIBox *box, struct LFIContext **ctx, lfiptr target, const
 {
 	lfi_invoke_info.box = box;
 	/* Not in one store with the box, for which compilers take a way through vector registers: 1 ns. */
-	*(struct LFIContext **volatile *) &lfi_invoke_info.ctx = ctx;
+	*(struct LFIContext * *volatile *) &lfi_invoke_info.ctx = ctx;
 	lfi_invoke_info.target = target;
 	lfi_invoke_info.stack_bytes = args->stack;
 	lfi_invoke_info.arg_regs = LFI_INVOKE_COUNTED | args->ret | args->ints | args->floats << 8;
