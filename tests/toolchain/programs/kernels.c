@@ -95,12 +95,12 @@ main(void)
 		sum += i[k] * (int64_t) j[k];
 	for (int k = 0; k < N; k++)
 		most = c[k] > most ? c[k] : most;
-	printf("%016llx %016llx %016llx\n", (unsigned long long) hash(c, sizeof c), (unsigned long long) hash(d, sizeof d),
-	    (unsigned long long) hash(e, sizeof e));
-	printf("%016llx %016llx %016llx\n", (unsigned long long) hash(i, sizeof i), (unsigned long long) hash(j, sizeof j),
-	    (unsigned long long) hash(q, sizeof q));
-	printf("%016llx %016llx %016llx\n", (unsigned long long) hash(u, sizeof u), (unsigned long long) hash(v, sizeof v),
-	    (unsigned long long) hash(w, sizeof w));
+	printf("%016llx %016llx %016llx\n", (unsigned long long) hash(c, sizeof c),
+	    (unsigned long long) hash(d, sizeof d), (unsigned long long) hash(e, sizeof e));
+	printf("%016llx %016llx %016llx\n", (unsigned long long) hash(i, sizeof i),
+	    (unsigned long long) hash(j, sizeof j), (unsigned long long) hash(q, sizeof q));
+	printf("%016llx %016llx %016llx\n", (unsigned long long) hash(u, sizeof u),
+	    (unsigned long long) hash(v, sizeof v), (unsigned long long) hash(w, sizeof w));
 	printf("%lld %g\n", (long long) sum, most);
 	return 0;
 }
