@@ -580,6 +580,13 @@ note_evex(struct scan *s, const struct insn *insn)
 		s->seen.cpu |= (uint64_t) 1 << LFI_CPU_AVX512VL;
 }
 
+/* Of a row's member, which is one more than LFI_CPU_*, or 0. */
+static uint64_t
+needed(unsigned cpu)
+{
+	return cpu ? (uint64_t) 1 << (cpu - 1) : 0;
+}
+
 static void
 note(struct scan *s, const struct insn *insn)
 {
@@ -591,13 +598,12 @@ note(struct scan *s, const struct insn *insn)
 	if (!row->cpu && !row->cpu256 && !(row->flags & CX16))
 		return;
 	if (row->flags & CPUW) {
-		s->seen.cpu |= (uint64_t) 1 << ((insn->rex & REX_W ? row->cpu256 : row->cpu) - 1);
+		s->seen.cpu |= needed(insn->rex & REX_W ? row->cpu256 : row->cpu);
 		return;
 	}
-	if (row->cpu)
-		s->seen.cpu |= (uint64_t) 1 << (row->cpu - 1);
-	if (row->cpu256 && insn->vex_l)
-		s->seen.cpu |= (uint64_t) 1 << (row->cpu256 - 1);
+	s->seen.cpu |= needed(row->cpu);
+	if (insn->vex_l)
+		s->seen.cpu |= needed(row->cpu256);
 	if (row->flags & CX16 && insn->rex & REX_W)
 		s->seen.cpu |= (uint64_t) 1 << LFI_CPU_CX16;
 }
