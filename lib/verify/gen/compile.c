@@ -305,20 +305,19 @@ print_first(void)
 {
 	printf(".first = {");
 	for (unsigned byte = 0; byte < 256; byte++)
-		printf(" [%u] = %u, [%u] = %u,", byte, first_of(byte) * 256, byte + Q_AFTER_GS,
-		    (Q_FIRSTS + first_of(byte)) * 256);
-	puts("},");
+		print_word(byte, first_of(byte) * 256);
+	puts("\n},");
 }
 
 static void
 print_second(void)
 {
 	printf(".second = {");
-	for (unsigned i = 0; i < 2 * Q_FIRSTS * 256; i++) {
-		unsigned first = i / 256 % Q_FIRSTS, op = op_of(first, i % 256);
+	for (unsigned i = 0; i < Q_FIRSTS * 256; i++) {
+		unsigned op = op_of(i / 256, i % 256);
 
 		printf("%s{%u, %u},", i % 8 ? " " : "\n\t", op * 256 + ops[op].front * 8u,
-		    line_of(first, i % 256) * 256 + (i / 256 < Q_FIRSTS ? 0 : Q_LINE_GS));
+		    line_of(i / 256, i % 256) * 256);
 	}
 	puts("\n},");
 }

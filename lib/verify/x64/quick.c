@@ -33,8 +33,8 @@
 #define LANES 4
 #define BLOCK 1024
 
-/* Instructions of each lane between two looks at the events: those of all lanes have a bit of a word. */
-#define ROUND (64 / LANES)
+/* Instructions of each lane between two looks at the events. */
+#define ROUND 64
 
 /* From an instruction's start so many bytes are read. */
 #define AHEAD 32
@@ -48,15 +48,16 @@
 struct walk {
 	struct verify v; /* without anybody who listens */
 	struct seen seen;
-	size_t last;         /* from here on the rules walk */
-	size_t next;         /* block */
-	uint32_t last_drift; /* pending at `last`, the most that was seen */
-	size_t place[64];    /* of the instructions of a round */
+	size_t last;                       /* from here on the rules walk */
+	size_t next;                       /* block */
+	uint32_t last_drift;               /* pending at `last`, the most that was seen */
+	uint32_t event[LANES * ROUND + 1]; /* where those of a round are */
 };
 
 /* An instruction as the tables see it. */
 struct glance {
 	const struct quick_pair *pair;
+	uint64_t gs;   /* Q_GS_BITS or 0 */
 	uint32_t word; /* of the opcode */
 	uint32_t bits; /* below Q_EVENT: plain */
 	unsigned length;
@@ -85,15 +86,17 @@ static inline struct glance
 look(uint64_t bytes)
 {
 	struct glance g;
-	uint64_t gs = -(uint64_t) ((uint16_t) bytes == 0x6765) & Q_AFTER_GS, op;
+	uint64_t op, line;
 	uint32_t both;
 
-	bytes >>= gs & 63;
-	g.pair = x64_quick.second + (x64_quick.first[gs + (uint8_t) bytes] + (uint64_t) (uint8_t) (bytes >> 8));
+	g.gs = (uint64_t) ((uint16_t) bytes == 0x6765) * Q_GS_BITS;
+	bytes >>= g.gs;
+	g.pair = x64_quick.second + (x64_quick.first[(uint8_t) bytes] + (uint64_t) (uint8_t) (bytes >> 8));
 	op = g.pair->op;
 	bytes >>= op & 63;
 	g.word = x64_quick.opcode[op + (uint8_t) bytes];
-	both = g.word & x64_quick.line[g.pair->line + (uint64_t) (uint8_t) (bytes >> 8)];
+	line = g.pair->line + g.gs * (Q_LINE_GS / Q_GS_BITS);
+	both = g.word & x64_quick.line[line + (uint64_t) (uint8_t) (bytes >> 8)];
 	g.bits = both + ((both & x64_quick.sib[(uint8_t) (bytes >> 16)]) << Q_SIB_SHIFT);
 	g.length = (both & Q_LENGTH) + (g.word >> Q_SIZE_AT);
 	return g;
@@ -138,17 +141,11 @@ static inline bool
 is_near_stack(const struct glance *g, const uint8_t *p, int32_t most)
 {
 	const uint8_t *modrm = p + front(g) + 1;
-	unsigned by_rex = g->pair->line >> 8 & (REX_B | REX_X);
+	unsigned by_rex = g->pair->line >> 8 & (REX_B | REX_X), gs = (unsigned) g->gs;
+	bool form = ((modrm[0] & 0xc7) == 0x84) & (modrm[1] == 0x24) & ((by_rex | gs) == 0);
 	int32_t disp = load32(modrm + 2);
 
-	return !(g->pair->line & Q_LINE_GS) && (modrm[0] & 0xc7) == 0x84 && modrm[1] == 0x24 && !by_rex &&
-	       disp <= most - ACCESS_MAX && disp >= ACCESS_MAX - most;
-}
-
-static inline bool
-is_rip_relative(const struct glance *g, const uint8_t *p)
-{
-	return (p[front(g) + 1] & 0xc7) == 0x05;
+	return form & (disp <= most - ACCESS_MAX) & (disp >= ACCESS_MAX - most);
 }
 
 /* addq or subq $imm, %rsp: how far, or more than MAX_DRIFT for anything else. */
@@ -186,20 +183,20 @@ makes_clean(const struct glance *g, const uint8_t *p)
 	return g->word & Q_CLEAN || (g->bits & Q_STACK && g->word & Q_CONFIRM);
 }
 
-/* Operands that need a look at their displacement; nothing else is special. */
+/*
+ * Operands that need a look at their displacement; nothing else is special. Without a branch. What is no operand at all
+ * may read as one relative to rip: its bits are others.
+ */
 static inline bool
 is_far_operand(const struct walk *w, const struct glance *g, size_t pos)
 {
-	const uint8_t *p = w->v.code + pos;
+	const uint8_t *p = w->v.code + pos, *modrm = p + front(g) + 1;
+	bool only = (g->bits & ~(Q_EVENT - 1)) == Q_TOUCHES && !g->gs;
+	bool rip = (modrm[0] & 0xc7) == 0x05;
+	uint64_t place = w->v.offset + pos + g->length + (uint64_t) (int64_t) load32(modrm + 1);
+	bool in_sandbox = place <= SANDBOX_SIZE - ACCESS_MAX;
 
-	if (!(g->bits & Q_TOUCHES) || (g->bits & ~Q_TOUCHES) >= Q_EVENT || g->pair->line & Q_LINE_GS)
-		return false;
-	if (is_rip_relative(g, p)) {
-		uint64_t disp = (uint64_t) (int64_t) load32(p + front(g) + 2);
-
-		return w->v.offset + pos + g->length + disp <= SANDBOX_SIZE - ACCESS_MAX;
-	}
-	return is_near_stack(g, p, MAX_DISP);
+	return only & ((rip & in_sandbox) | is_near_stack(g, p, MAX_DISP));
 }
 
 /*
@@ -309,24 +306,28 @@ take_leaving(struct walk *w, size_t pos, const struct glance *g)
 	return true;
 }
 
-/* andl $mask, %eX; addq %r14, %rX; jmpq or callq *%rX. I4. */
-static bool
+/* andl $mask, %eX; addq %r14, %rX; jmpq or callq *%rX; without a branch. The marks of a bundle are in one word. I4. */
+static inline bool
 take_masked(struct walk *w, size_t pos)
 {
 	const uint8_t *p = w->v.code + pos;
-	unsigned high = p[0] == 0x41, first = 6 + high, modrm = p[high + 1], x = modrm & 7;
+	unsigned high = p[0] == 0x41, first = 6 + high, x = p[high + 1] & 7;
+	uint32_t mask = 0x83u | (0xe0 + x) << 8 | (uint32_t) (uint8_t) (0 - w->v.bundle) << 16;
+	uint32_t sum = (0x4c + high) | 0x01u << 8 | (0xf0 + x) << 16;
+	uint64_t *marks = w->v.targets + pos / 64, inside, all;
+	bool good;
 
-	if (p[high] != 0xff || ((modrm & 0xf8) != 0xd0 && (modrm & 0xf8) != 0xe0) || in_bundle(w, pos) < first)
-		return false;
-	if (p[-3] != 0x4c + high || p[-2] != 0x01 || p[-1] != 0xf0 + x)
-		return false;
-	if (p[-6] != 0x83 || p[-5] != 0xe0 + x || p[-4] != (uint8_t) (0 - w->v.bundle) || (high && p[-7] != 0x41))
-		return false;
-	if (x == (high ? R14 - 8 : RSP) || (high && x == R15 - 8) || !is_start(w, pos - 3) || !is_start(w, pos - first))
-		return false;
-	bit_clear(w->v.targets, pos - 3);
-	bit_clear(w->v.targets, pos);
-	return true;
+	if (pos < 8)
+		return false; /* I6 */
+	good = (p[high] == 0xff) & (((p[high + 1] - 0xd0) & 0xe8) == 0) & (in_bundle(w, pos) >= first);
+	good &= (load32(p - 6) & 0xffffff) == (int32_t) mask;
+	good &= (load32(p - 3) & 0xffffff) == (int32_t) sum;
+	good &= high ? (p[-7] == 0x41) & (x < R14 - 8) : x != RSP;
+	inside = (uint64_t) 1 << pos % 64 | (uint64_t) 1 << (pos - 3) % 64;
+	all = inside | (uint64_t) 1 << (pos - first) % 64;
+	good &= (*marks & all) == all;
+	*marks &= ~(inside & -(uint64_t) good);
+	return good;
 }
 
 /* movq (%rsp), %r11; andl $mask, %r11d; addq %r14, %r11; movq %r11, (%rsp); ret. I4. */
@@ -410,46 +411,62 @@ take_by_rules(struct walk *w, size_t pos)
 }
 
 static void
-take_event(struct walk *w, size_t pos)
+take_rare(struct walk *w, size_t pos)
 {
 	const uint8_t *p = w->v.code + pos;
 	struct glance g = look(load64(p));
 
 	if (p[0] == 0x66 && (p[1] == 0x66 || p[1] == 0x2e))
 		w->v.stop = true; /* I5 */
-	else if (is_far_operand(w, &g, pos) || take_leaving(w, pos, &g))
-		return;
-	else if (drift_of(p) <= MAX_DRIFT)
-		follow(w, pos, 0);
-	else if (!take_masked(w, pos) && !take_return(w, pos) && !take_stack_pair(w, pos))
+	else if (!take_leaving(w, pos, &g) && !take_return(w, pos) && !take_stack_pair(w, pos))
 		take_by_rules(w, pos);
 }
 
-/* The last of `count` instructions has bit 0. Most events are alike: the others are put together first. */
-static void
-take_events(struct walk *w, uint64_t events, unsigned count)
+static inline bool
+take_operand(struct walk *w, size_t pos)
 {
-	size_t other[64 + 1];
-	unsigned others = 0;
+	struct glance g = look(load64(w->v.code + pos));
 
-	for (; events; events &= events - 1) {
-		size_t pos = w->place[count - 1 - (unsigned) __builtin_ctzll(events)];
+	return is_far_operand(w, &g, pos);
+}
 
-		other[others] = pos;
-		others += !take_often(w, pos);
+static inline bool
+take_drift(struct walk *w, size_t pos)
+{
+	if (drift_of(w->v.code + pos) > MAX_DRIFT)
+		return false;
+	follow(w, pos, 0);
+	return true;
+}
+
+/* Those of the first `count` events that are not taken come to the front. Returns how many they are. */
+static inline __attribute__((always_inline)) unsigned
+sift(struct walk *w, unsigned count, bool (*take)(struct walk *, size_t))
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t pos = w->event[i];
+
+		w->event[left] = pos;
+		left += !take(w, pos);
 	}
-	for (unsigned i = 0; i < others && !w->v.stop; i++)
-		take_event(w, other[i]);
+	return left;
+}
+
+/* The events of a round, kind after kind, the most frequent first: there is little to guess for the processor. */
+static void
+take_events(struct walk *w, unsigned count)
+{
+	count = sift(w, count, take_often);
+	count = sift(w, count, take_operand);
+	count = sift(w, count, take_masked);
+	count = sift(w, count, take_drift);
+	for (unsigned i = 0; i < count && !w->v.stop; i++)
+		take_rare(w, w->event[i]);
 }
 
 /* The walk. */
-
-/* Where the walk puts what it finds. */
-struct out {
-	const uint8_t *code;
-	uint64_t *targets;
-	size_t *place;
-};
 
 /* Adds the length of an instruction that the tables do not know to `*pos`. Whether it is an event. */
 static __attribute__((noinline)) bool
@@ -465,21 +482,20 @@ step_slowly(struct walk *w, size_t *pos)
 	return event;
 }
 
-/* Marks the instruction and adds a bit to the events. Returns where the next one is. I1. */
+/* Marks the instruction and lists it if it is an event. Returns where the next one is. I1. */
 static inline size_t
-step(struct walk *w, const struct out *out, unsigned i, uint64_t *events, size_t pos)
+step(struct walk *w, const uint8_t *code, uint64_t *targets, unsigned *events, size_t pos)
 {
-	struct glance g = look(load64(out->code + pos));
-	uint64_t event = g.bits >= Q_EVENT;
+	struct glance g = look(load64(code + pos));
 
-	bit_set(out->targets, pos);
-	out->place[i] = pos;
-	if (g.bits & Q_UNKNOWN)
-		event = step_slowly(w, &pos);
-	else
-		pos += g.length;
-	*events += *events + event;
-	return pos;
+	bit_set(targets, pos);
+	w->event[*events] = (uint32_t) pos;
+	if (__builtin_expect(g.bits & Q_UNKNOWN, 0)) {
+		*events += step_slowly(w, &pos);
+		return pos;
+	}
+	*events += g.bits >= Q_EVENT;
+	return pos + g.length;
 }
 
 struct lane {
@@ -491,39 +507,36 @@ static void
 walk_round(struct walk *w, struct lane lane[LANES])
 {
 	size_t a = lane[0].pos, b = lane[1].pos, c = lane[2].pos, d = lane[3].pos;
-	struct out out = {w->v.code, w->v.targets, w->place};
-	uint64_t events = 0;
-	unsigned i;
+	const uint8_t *code = w->v.code;
+	uint64_t *targets = w->v.targets;
+	unsigned events = 0, i;
 
 	for (i = 0; i < ROUND; i++) {
 		if (a >= lane[0].end || b >= lane[1].end || c >= lane[2].end || d >= lane[3].end)
 			break;
-		a = step(w, &out, LANES * i + 0, &events, a);
-		b = step(w, &out, LANES * i + 1, &events, b);
-		c = step(w, &out, LANES * i + 2, &events, c);
-		d = step(w, &out, LANES * i + 3, &events, d);
+		a = step(w, code, targets, &events, a);
+		b = step(w, code, targets, &events, b);
+		c = step(w, code, targets, &events, c);
+		d = step(w, code, targets, &events, d);
 	}
 	lane[0].pos = a;
 	lane[1].pos = b;
 	lane[2].pos = c;
 	lane[3].pos = d;
 	w->v.report.instructions += (size_t) LANES * i;
-	take_events(w, events, LANES * i);
+	take_events(w, events);
 }
 
 static void
 walk_alone(struct walk *w, struct lane *lane)
 {
-	struct out out = {w->v.code, w->v.targets, w->place};
-
 	while (lane->pos < lane->end && !w->v.stop) {
-		uint64_t events = 0;
-		unsigned i = 0;
+		unsigned events = 0, i;
 
-		for (; i < 64 && lane->pos < lane->end; i++)
-			lane->pos = step(w, &out, i, &events, lane->pos);
+		for (i = 0; i < ROUND && lane->pos < lane->end; i++)
+			lane->pos = step(w, w->v.code, w->v.targets, &events, lane->pos);
 		w->v.report.instructions += i;
-		take_events(w, events, i);
+		take_events(w, events);
 	}
 }
 

@@ -44,27 +44,26 @@
 #define Q_SIZE_AT 28
 
 /* `op`: where the opcode table begins, and in its low 6 bits how many bits are in front of the opcode. `line`: where
- * the line begins; bits 8 to 11 are REX.B, REX.X, REX.R and gs. */
+ * the line begins if there is no gs; bits 8 to 10 are REX.B, REX.X and REX.R. */
 struct quick_pair {
 	uint16_t op, line;
 };
 
+/* 65 67: bits of them, and how far up from the others the lines are that are meant after them. */
+#define Q_GS_BITS 16u
 #define Q_LINE_GS (8u << 8)
-
-/* 65 67: bits of them, and distance of a byte's place in `first` after them. */
-#define Q_AFTER_GS 272
 
 enum { Q_OPS = 13, Q_LINES = 16, Q_FIRSTS = 21 };
 
 struct quick_tables {
-	uint16_t first[Q_AFTER_GS + 256]; /* by the byte: where in `second` to look for the next */
-	struct quick_pair second[2 * Q_FIRSTS * 256];
+	uint16_t first[256]; /* by the byte: where in `second` to look for the next */
+	struct quick_pair second[Q_FIRSTS * 256];
 	uint32_t opcode[Q_OPS * 256 + 256];
 	uint32_t line[Q_LINES * 256];
 	uint8_t sib[256]; /* Q_NO_BASE, Q_STACK */
 	uint8_t branch[2]
 		      [256]; /* by opcode, without and with 0f: bytes of a direct jump's or call's displacement, or 0 */
 };
-extern const struct quick_tables x64_quick;
+extern const struct quick_tables x64_quick __attribute__((visibility("hidden")));
 
 #endif
