@@ -198,6 +198,13 @@ static const char *const bad[] = {
     ".skip 18, 0x90; movq (%rsp), %r11; andl $-32, %r11d; addq %r14, %r11; .byte 0x4c, 0x89, 0x1c; .byte 0x24; ret",
     "movq (%rsp), %r11; andl $-16, %r11d; addq %r14, %r11; movq %r11, (%rsp); ret",
     ".byte 0x48, 0xb9, 0, 0, 0, 0; movq (%rsp), %r11; andl $-32, %r11d; addq %r14, %r11; movq %r11, (%rsp); ret",
+    ".byte 0x40, 0x83, 0xe1, 0xe0; addq %r14, %r9; jmpq *%r9",
+    /* No jump after what makes one good. */
+    "andl $-32, %eax; addq %r14, %rax; .byte 0x8b, 0xe0; nop",
+    "andl $-32, %eax; addq %r14, %rax; .byte 0xff, 0xe8; nop",
+    /* A far operand at rsp, but with another register. */
+    "movq 0x100(%rsp,%r12), %rax",
+    "movq 0x100(%r12), %rax",
     /* What a long nop hides if it is not long. */
     ".byte 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x44, 0, 0; syscall; nop",
     ".byte 0x66, 0x2e, 0x0f, 0x1f, 0x44, 0, 0; syscall; nop",
