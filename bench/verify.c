@@ -4,6 +4,7 @@
  * byte, the best of many rounds over the same bytes; beside it what memchr needs to pass over them, and, where it is
  * installed, Zydis to decode them and no more. Takes programs for the sandbox (their executable segment is measured)
  * and flat files of code that verifies, pads the code to whole bundles, prints a table, and writes JSON when asked to.
+ * With --sizes each file has more rows: the same code again and again, until it is 1, 10 and 100 MB.
  */
 #include <elf.h>
 #include <lfi/lfi_verify.h>
@@ -170,17 +171,40 @@ best_pass(PassFn pass, const uint8_t *code, size_t size, int rounds)
 	return best;
 }
 
+/* As many whole copies as make at least `size` bytes. Direct branches stay in their copy, so that it verifies, too. */
+static uint8_t *
+repeat(const char *name, uint8_t *code, size_t *size, size_t least)
+{
+	size_t copies = (least + *size - 1) / *size;
+	uint8_t *all = *size ? malloc(copies * *size) : NULL;
+
+	if (!all)
+		give_up(name, "no memory, or no code");
+	for (size_t i = 0; i < copies; i++)
+		memcpy(all + i * *size, code, *size);
+	*size *= copies;
+	free(code);
+	return all;
+}
+
+/* Of the file's code, or of so much of it that it is `least` bytes. */
 static struct result
-measure(const char *name)
+measure(const char *name, size_t least)
 {
 	struct result result = {.best = 1e9};
 	struct LFIVerifyReport report = {.struct_size = sizeof report};
 	uint64_t offset;
 	uint8_t *code = read_code(name, &result.bytes, &offset);
-	size_t scratch_size = lfi_verify_scratch_size(result.bytes);
-	void *scratch = malloc(scratch_size + 1);
+	int rounds = least > 10000000 ? 5 : ROUNDS;
+	size_t scratch_size;
+	void *scratch;
 
-	for (int i = 0; i < ROUNDS && scratch; i++) {
+	if (least)
+		code = repeat(name, code, &result.bytes, least);
+	scratch_size = lfi_verify_scratch_size(result.bytes);
+	scratch = malloc(scratch_size + 1);
+
+	for (int i = 0; i < rounds && scratch; i++) {
 		double start = processor_time(), took;
 
 		if (lfi_verify(NULL, code, result.bytes, offset, scratch, scratch_size, NULL, NULL, &report))
@@ -191,21 +215,37 @@ measure(const char *name)
 	}
 	result.instructions = report.instructions;
 #ifdef BENCH_ZYDIS
-	result.zydis = best_pass(pass_zydis, code, result.bytes, 3);
+	result.zydis = best_pass(pass_zydis, code, result.bytes, least > 10000000 ? 1 : 3);
 #endif
 	for (size_t i = 0; i < result.bytes; i++)
 		code[i] -= code[i] == 0xf1;
-	result.memchr = best_pass(pass_memchr, code, result.bytes, ROUNDS);
+	result.memchr = best_pass(pass_memchr, code, result.bytes, rounds);
 	free(scratch);
 	free(code);
 	return result;
 }
 
+/* A line of the table and, if there is `out`, an element of the list. */
+static void
+print_result(const char *name, const struct result *r, double ticks, FILE *out, bool first)
+{
+	double mb = (double) r->bytes / 1e6, rate = mb / r->best;
+
+	printf("%-40s %12zu %12zu %10.2f %10.2f %10.1f %12.1f %12.1f%s\n", name, r->bytes, r->instructions,
+	    r->best * 1e9 / (double) r->instructions, r->best * ticks / (double) r->bytes, rate, mb / r->memchr,
+	    r->zydis > 0 ? mb / r->zydis : 0, r->refused ? " (refused)" : "");
+	if (out)
+		fprintf(out, "%s\n{\"file\": \"%s\", \"bytes\": %zu, \"instructions\": %zu, \"mb_per_s\": %.1f}",
+		    first ? "" : ",", name, r->bytes, r->instructions, rate);
+}
+
 int
 main(int argc, char **argv)
 {
+	static const size_t sizes[] = {0, 1000000, 10000000, 100000000};
 	const char *json = NULL;
 	FILE *out = NULL;
+	size_t rows = 1;
 	int i = 1, worst = 0;
 	double ticks = counter_rate();
 
@@ -213,8 +253,12 @@ main(int argc, char **argv)
 		json = argv[2];
 		i = 3;
 	}
+	if (i < argc && strcmp(argv[i], "--sizes") == 0) {
+		rows = sizeof sizes / sizeof sizes[0];
+		i++;
+	}
 	if (i >= argc) {
-		fputs("usage: bench-verify [--json OUT] FILE...\n", stderr);
+		fputs("usage: bench-verify [--json OUT] [--sizes] FILE...\n", stderr);
 		return 2;
 	}
 	if (json && !(out = fopen(json, "w"))) {
@@ -226,17 +270,12 @@ main(int argc, char **argv)
 	printf("%-40s %12s %12s %10s %10s %10s %12s %12s\n", "file", "bytes", "insns", "ns/insn", "cycles/B", "MB/s",
 	    "memchr MB/s", "Zydis MB/s");
 	for (int first = i; i < argc; i++) {
-		struct result r = measure(argv[i]);
-		double mb = (double) r.bytes / 1e6, rate = mb / r.best;
+		for (size_t row = 0; row < rows; row++) {
+			struct result r = measure(argv[i], sizes[row]);
 
-		printf("%-40s %12zu %12zu %10.2f %10.2f %10.1f %12.1f %12.1f%s\n", argv[i], r.bytes, r.instructions,
-		    r.best * 1e9 / (double) r.instructions, r.best * ticks / (double) r.bytes, rate, mb / r.memchr,
-		    r.zydis > 0 ? mb / r.zydis : 0, r.refused ? " (refused)" : "");
-		if (out)
-			fprintf(out,
-			    "%s\n{\"file\": \"%s\", \"bytes\": %zu, \"instructions\": %zu, \"mb_per_s\": %.1f}",
-			    i == first ? "" : ",", argv[i], r.bytes, r.instructions, rate);
-		worst |= r.refused;
+			print_result(argv[i], &r, ticks, out, i == first && row == 0);
+			worst |= r.refused;
+		}
 	}
 	if (out) {
 		fputs("\n]\n", out);
