@@ -21,7 +21,7 @@
  *       groups the rules walk over the whole bundle.
  *   I5  What begins as one of the two long nops that assemblers pad with is stepped over as if it were one, and
  *       then compared; if it is none, nothing is accepted.
- *   I6  Reads stay in the region: its last bytes are the rules'.
+ *   I6  Reads stay in the region: its last bytes are the rules', and nobody looks in front of its start.
  */
 #include <string.h>
 
