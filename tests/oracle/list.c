@@ -3,12 +3,12 @@
 #include "oracle.h"
 
 const struct oracle oracles[] = {
-    {"zydis", zydis_differs},
+    {"zydis", zydis_differs, false},
 #ifdef ORACLE_BINUTILS
-    {"binutils", binutils_differs},
+    {"binutils", binutils_differs, true},
 #endif
 #ifdef ORACLE_LLVM
-    {"llvm", llvm_differs},
+    {"llvm", llvm_differs, true},
 #endif
 };
 const unsigned oracle_count = sizeof oracles / sizeof oracles[0];

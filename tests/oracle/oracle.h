@@ -26,10 +26,11 @@ const char *zydis_differs(const uint8_t *bytes, const struct insn *insn);
 const char *binutils_differs(const uint8_t *bytes, const struct insn *insn);
 const char *llvm_differs(const uint8_t *bytes, const struct insn *insn);
 
-/* Which of them are linked; in the order zydis, binutils, llvm. */
+/* Which of them are linked; in the order zydis, binutils, llvm. Asking a slow one takes microseconds. */
 struct oracle {
 	const char *name;
 	OracleFn differs;
+	bool slow;
 };
 extern const struct oracle oracles[];
 extern const unsigned oracle_count;
@@ -57,14 +58,33 @@ struct seen seen_by_us(const struct insn *insn);
 
 /*
  * Encodings, one at a time: every combination of what an instruction is made of, with displacements, immediates and
- * what else has too many values at random. `every`: about one in so many of the opcodes with their prefixes is
- * taken. The function returns false to end it.
+ * what else has too many values at random. Combinations of prefixes and opcode that are no instruction with any operand
+ * are left out. The function returns false to end it.
  */
 typedef bool (*EncodingFn)(const uint8_t *bytes, void *user);
 
+/*
+ * Which combinations of prefixes and opcode. `every` 1: each that is in the share. Otherwise of each opcode so many at
+ * random: one more than an `every`th of the combinations it can have; of those every other one without what few
+ * instructions have, masks and VEX.vvvv.
+ */
+struct sample {
+	uint64_t seed; /* of all that is random */
+	unsigned every, share, shares;
+};
+
 enum part { LEGACY, VEX, EVEX, RANDOM, PARTS };
 extern const char *const part_names[PARTS];
-void enumerate(enum part part, unsigned every, uint64_t seed, EncodingFn fn, void *user);
+void enumerate(enum part part, struct sample sample, EncodingFn fn, void *user);
+
+/*
+ * Whether no instruction of this shape was asked about before: the same but for the numbers of registers within a
+ * class, displacement and immediate. True again and again for some; never false for a new one.
+ */
+bool is_new_shape(const struct insn *insn);
+
+/* Compares each instruction of objects that compilers made; prints. 0: all are known and nothing differs. */
+int ask_about_objects(int count, char **names);
 
 #ifdef __cplusplus
 }

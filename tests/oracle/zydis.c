@@ -19,15 +19,23 @@ differ(const char *how)
 		what = how;
 }
 
-/* 0 to 15, or 16 for what is not a general register. */
-static unsigned
-gpr_number(ZydisRegister reg)
-{
-	ZydisRegister wide = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
+/* Of each register of Zydis' its class, its number in it, and 0 to 15, or 16 for what is not a general one. */
+static struct {
+	uint8_t class, id, gpr;
+} registers[ZYDIS_REGISTER_MAX_VALUE + 1];
 
-	if (wide < ZYDIS_REGISTER_RAX || wide > ZYDIS_REGISTER_R15)
-		return 16;
-	return (unsigned) (wide - ZYDIS_REGISTER_RAX);
+static void
+name_registers(void)
+{
+	for (unsigned i = 0; i <= ZYDIS_REGISTER_MAX_VALUE; i++) {
+		ZydisRegister reg = (ZydisRegister) i;
+		ZydisRegister wide = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
+
+		registers[i].class = (uint8_t) ZydisRegisterGetClass(reg);
+		registers[i].id = (uint8_t) ZydisRegisterGetId(reg);
+		registers[i].gpr =
+		    wide < ZYDIS_REGISTER_RAX || wide > ZYDIS_REGISTER_R15 ? 16 : (uint8_t) (wide - ZYDIS_REGISTER_RAX);
+	}
 }
 
 static bool
@@ -49,9 +57,9 @@ moves_rsp(const struct insn *insn)
 static void
 compare_register(const struct insn *insn, const ZydisDecodedOperand *op, unsigned *written)
 {
-	ZydisRegisterClass class = ZydisRegisterGetClass(op->reg.value);
+	unsigned class = registers[op->reg.value].class;
 	bool writes = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-	unsigned number = gpr_number(op->reg.value);
+	unsigned number = registers[op->reg.value].gpr;
 
 	if ((class == ZYDIS_REGCLASS_X87 || class == ZYDIS_REGCLASS_MMX) && !(insn->row->code & LFI_CODE_X87))
 		differ("x87 or MMX is not noted");
@@ -80,10 +88,10 @@ same_register(ZydisRegister reg, unsigned ours)
 		return ours == NO_REG;
 	if (reg == ZYDIS_REGISTER_RIP || reg == ZYDIS_REGISTER_EIP)
 		return ours == RIP;
-	if (ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_XMM || ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_YMM ||
-	    ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_ZMM)
-		return (unsigned) ZydisRegisterGetId(reg) == ours;
-	return gpr_number(reg) == ours;
+	if (registers[reg].class == ZYDIS_REGCLASS_XMM || registers[reg].class == ZYDIS_REGCLASS_YMM ||
+	    registers[reg].class == ZYDIS_REGCLASS_ZMM)
+		return registers[reg].id == ours;
+	return registers[reg].gpr == ours;
 }
 
 static void
@@ -186,14 +194,18 @@ zydis_differs(const uint8_t *bytes, const struct insn *insn)
 {
 	static ZydisDecoder decoder;
 	static bool ready;
+	ZydisDecoderContext context;
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
-	if (!ready)
+	if (!ready) {
 		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ready = true;
+		name_registers();
+		ready = true;
+	}
 	what = NULL;
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, 15, &z, ops)))
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, &context, bytes, 15, &z)) ||
+	    !ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&decoder, &context, &z, ops, z.operand_count)))
 		return "not an instruction";
 	if (z.length != insn->size)
 		differ("length");
