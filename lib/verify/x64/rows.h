@@ -331,6 +331,7 @@ DIGIT(GDF, MEM, 4, 4, "fbld", .rm = R | MEM | St, .mem = 10, .code = X87)
 DIGIT(GDF, MEM, 5, 5, "fildll", .rm = R | MEM | St, .mem = 8, .code = X87)
 DIGIT(GDF, MEM, 6, 6, "fbstp", .rm = W | MEM | St, .mem = 10, .code = X87)
 DIGIT(GDF, MEM, 7, 7, "fistpll", .rm = W | MEM | St, .mem = 8, .code = X87)
+DIGIT(GDF, REG, 0, 0, "ffreep", .rm = R | St, .code = X87)
 DIGIT(GDF, REG, 4, 4, "fnstsw", .only = 1 << 0, .code = X87)
 DIGIT(GDF, REG, 5, 6, "fucomip fcomip", .rm = R | St, .code = X87)
 

@@ -128,7 +128,7 @@ static const ZydisMnemonic off_list[] = {
     ZYDIS_MNEMONIC_RSTORSSP, ZYDIS_MNEMONIC_SAVEPREVSSP, ZYDIS_MNEMONIC_SETSSBSY, ZYDIS_MNEMONIC_XSAVE,
     ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XRSTOR, ZYDIS_MNEMONIC_XRSTOR64, ZYDIS_MNEMONIC_XSETBV,
     ZYDIS_MNEMONIC_FDISI8087_NOP, ZYDIS_MNEMONIC_FENI8087_NOP, ZYDIS_MNEMONIC_FSETPM287_NOP,
-    ZYDIS_MNEMONIC_FSTPNCE, ZYDIS_MNEMONIC_FFREEP};
+    ZYDIS_MNEMONIC_FSTPNCE};
 
 static bool
 is_one_of(ZydisMnemonic mnemonic, const ZydisMnemonic *list, size_t count)
@@ -226,7 +226,7 @@ is_alias(const struct trial *t)
 		case 0xde:
 			return reg && digit == 2;
 		case 0xdf:
-			return reg && digit < 4;
+			return reg && digit && digit < 4;
 		}
 	if (t->map == 1 && t->opcode == 0xae)
 		return reg && (t->modrm & 7);
