@@ -16,30 +16,64 @@
 #include "box.h"
 #include "maps_agree.h"
 #include "os/os.h"
-#include "refuse_memory.h"
 
 /* ---- The C library and the kernel ---- */
 
 static int countdown; /* the call with which it becomes 0 is refused */
 static int refusals;
 
+static bool may_go_on; /* the library can do without what was refused */
+static int sigactions;
+
 static bool
-refused(void)
+refused_as(bool may)
 {
 	if (countdown == 0 || --countdown > 0)
 		return false;
 	refusals++;
+	may_go_on = may;
 	errno = ENOMEM;
 	return true;
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+/* Code of a page or more that is not remembered is verified again. */
+void *
+__wrap_malloc(size_t size)
+{
+	return refused_as(size > PAGE) ? NULL : __real_malloc(size);
+}
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return refused_as(false) ? NULL : __real_calloc(n, size);
+}
+
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *
+__wrap_realloc(void *old, size_t size)
+{
+	return refused_as(false) ? NULL : __real_realloc(old, size);
 }
 
 void *__real_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t off);
 void *__wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t off);
 
+/* Elsewhere will do where an address is only a wish, emptying pages is tried again, and so is room for sandboxes. */
 void *
 __wrap_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t off)
 {
-	return refused() ? MAP_FAILED : __real_mmap(addr, size, prot, flags, fd, off);
+	bool again = flags & MAP_FIXED ? prot == PROT_NONE : addr || size > BOX_SIZE;
+
+	return refused_as(again) ? MAP_FAILED : __real_mmap(addr, size, prot, flags, fd, off);
 }
 
 void *__real_mremap(void *from, size_t old, size_t size, int flags, void *to);
@@ -48,7 +82,7 @@ void *__wrap_mremap(void *from, size_t old, size_t size, int flags, void *to);
 void *
 __wrap_mremap(void *from, size_t old, size_t size, int flags, void *to)
 {
-	return refused() ? MAP_FAILED : __real_mremap(from, old, size, flags, to);
+	return refused_as(false) ? MAP_FAILED : __real_mremap(from, old, size, flags, to);
 }
 
 int __real_mprotect(void *addr, size_t size, int prot);
@@ -57,16 +91,17 @@ int __wrap_mprotect(void *addr, size_t size, int prot);
 int
 __wrap_mprotect(void *addr, size_t size, int prot)
 {
-	return refused() ? -1 : __real_mprotect(addr, size, prot);
+	return refused_as(false) ? -1 : __real_mprotect(addr, size, prot);
 }
 
 int __real_sigaction(int sig, const struct sigaction *new, struct sigaction *old);
 int __wrap_sigaction(int sig, const struct sigaction *new, struct sigaction *old);
 
+/* The first engine looks at all handlers, and may leave one as it is. */
 int
 __wrap_sigaction(int sig, const struct sigaction *new, struct sigaction *old)
 {
-	return refused() ? -1 : __real_sigaction(sig, new, old);
+	return refused_as(++sigactions < NSIG) ? -1 : __real_sigaction(sig, new, old);
 }
 
 int __real_sigaltstack(const stack_t *new, stack_t *old);
@@ -75,7 +110,7 @@ int __wrap_sigaltstack(const stack_t *new, stack_t *old);
 int
 __wrap_sigaltstack(const stack_t *new, stack_t *old)
 {
-	return refused() ? -1 : __real_sigaltstack(new, old);
+	return refused_as(false) ? -1 : __real_sigaltstack(new, old);
 }
 
 int __real_pthread_setspecific(pthread_key_t key, const void *value);
@@ -84,7 +119,7 @@ int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 int
 __wrap_pthread_setspecific(pthread_key_t key, const void *value)
 {
-	return refused() ? ENOMEM : __real_pthread_setspecific(key, value);
+	return refused_as(false) ? ENOMEM : __real_pthread_setspecific(key, value);
 }
 
 int __real_pthread_getattr_np(pthread_t thread, pthread_attr_t *attr);
@@ -93,7 +128,7 @@ int __wrap_pthread_getattr_np(pthread_t thread, pthread_attr_t *attr);
 int
 __wrap_pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
 {
-	return refused() ? ENOMEM : __real_pthread_getattr_np(thread, attr);
+	return refused_as(true) ? ENOMEM : __real_pthread_getattr_np(thread, attr);
 }
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
@@ -102,7 +137,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 int
 __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
 {
-	return refused() ? EAGAIN : __real_pthread_create(thread, attr, start, arg);
+	return refused_as(false) ? EAGAIN : __real_pthread_create(thread, attr, start, arg);
 }
 
 int __real_memfd_create(const char *name, unsigned flags);
@@ -111,7 +146,7 @@ int __wrap_memfd_create(const char *name, unsigned flags);
 int
 __wrap_memfd_create(const char *name, unsigned flags)
 {
-	return refused() ? -1 : __real_memfd_create(name, flags);
+	return refused_as(false) ? -1 : __real_memfd_create(name, flags);
 }
 
 int __real_ftruncate(int fd, off_t size);
@@ -120,7 +155,7 @@ int __wrap_ftruncate(int fd, off_t size);
 int
 __wrap_ftruncate(int fd, off_t size)
 {
-	return refused() ? -1 : __real_ftruncate(fd, size);
+	return refused_as(false) ? -1 : __real_ftruncate(fd, size);
 }
 
 ssize_t __real_pwrite(int fd, const void *bytes, size_t size, off_t off);
@@ -129,7 +164,7 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t off);
 ssize_t
 __wrap_pwrite(int fd, const void *bytes, size_t size, off_t off)
 {
-	return refused() ? -1 : __real_pwrite(fd, bytes, size, off);
+	return refused_as(false) ? -1 : __real_pwrite(fd, bytes, size, off);
 }
 
 ssize_t __real_pread(int fd, void *bytes, size_t size, off_t off);
@@ -138,7 +173,7 @@ ssize_t __wrap_pread(int fd, void *bytes, size_t size, off_t off);
 ssize_t
 __wrap_pread(int fd, void *bytes, size_t size, off_t off)
 {
-	return refused() ? -1 : __real_pread(fd, bytes, size, off);
+	return refused_as(true) ? -1 : __real_pread(fd, bytes, size, off);
 }
 
 int __real_madvise(void *addr, size_t size, int advice);
@@ -147,7 +182,7 @@ int __wrap_madvise(void *addr, size_t size, int advice);
 int
 __wrap_madvise(void *addr, size_t size, int advice)
 {
-	return refused() ? -1 : __real_madvise(addr, size, advice);
+	return refused_as(true) ? -1 : __real_madvise(addr, size, advice);
 }
 
 ssize_t __real_getrandom(void *bytes, size_t size, unsigned flags);
@@ -156,7 +191,7 @@ ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
 ssize_t
 __wrap_getrandom(void *bytes, size_t size, unsigned flags)
 {
-	return refused() ? -1 : __real_getrandom(bytes, size, flags);
+	return refused_as(true) ? -1 : __real_getrandom(bytes, size, flags);
 }
 
 /* ---- What is done ---- */
@@ -173,14 +208,20 @@ is_true(bool holds, int line)
 
 #define IS(condition) is_true(condition, __LINE__)
 
-/* For a step that may have been refused: then it says so. */
+static int refusals_before; /* the last step */
+
+/* For a step that may have been refused: then it says so, unless it can do without. */
 static bool
 failed(bool done, int line)
 {
 	int code = lfi_errno();
+	bool now = refusals > refusals_before;
 
-	if (done)
+	refusals_before = refusals;
+	if (done) {
+		is_true(!now || may_go_on, line);
 		return false;
+	}
 	is_true(refusals == 1, line);
 	is_true(code == LFI_ERR_NOMEM || code == LFI_ERR_OS, line);
 	is_true(strlen(lfi_errmsg()) > 0, line);
@@ -293,8 +334,10 @@ callbacks(void)
 static void
 nesting(void)
 {
-	int reached = nest(DEPTH);
+	int before = refusals, reached = nest(DEPTH);
 
+	IS(refusals == before || nested_error);
+	refusals_before = refusals;
 	if (nested_error)
 		IS(refusals == 1 && nested_error == LFI_ERR_NOMEM);
 	else
@@ -447,8 +490,7 @@ in_the_box(void)
 	if (failed(f.ctx != NULL, __LINE__))
 		return;
 	lfi_ctx_regs(f.ctx)->sp = f.stack + STACK_BYTES;
-	if (!add_works())
-		failed(false, __LINE__);
+	failed(add_works(), __LINE__);
 	IS(add_works());
 	calls();
 	snapshots();
@@ -489,7 +531,7 @@ refuse(int n)
 {
 	pthread_t thread;
 
-	refusals = wrong = 0;
+	refusals = refusals_before = wrong = sigactions = 0;
 	assert_int_equal(pthread_create(&thread, NULL, everything, (void *) (uintptr_t) n), 0);
 	pthread_join(thread, NULL);
 	countdown = 0;
