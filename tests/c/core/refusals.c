@@ -24,6 +24,8 @@ static int refusals;
 
 static bool may_go_on; /* the library can do without what was refused */
 static int sigactions;
+static bool no_malloc; /* each is refused */
+static bool stack_unknown;
 
 static bool
 refused_as(bool may)
@@ -43,7 +45,7 @@ void *__wrap_malloc(size_t size);
 void *
 __wrap_malloc(size_t size)
 {
-	return refused_as(size > PAGE) ? NULL : __real_malloc(size);
+	return no_malloc || refused_as(size > PAGE) ? NULL : __real_malloc(size);
 }
 
 void *__real_calloc(size_t n, size_t size);
@@ -128,7 +130,8 @@ int __wrap_pthread_getattr_np(pthread_t thread, pthread_attr_t *attr);
 int
 __wrap_pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
 {
-	return refused_as(true) ? ENOMEM : __real_pthread_getattr_np(thread, attr);
+	stack_unknown = refused_as(true);
+	return stack_unknown ? ENOMEM : __real_pthread_getattr_np(thread, attr);
 }
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
@@ -314,7 +317,7 @@ calls(void)
 static void
 callbacks(void)
 {
-	void *typed, *last = NULL;
+	void *typed, *last;
 
 	deeper_cb = lfi_box_register_cb(f.box, (void *) deeper);
 	if (failed(deeper_cb != NULL, __LINE__))
@@ -324,8 +327,7 @@ callbacks(void)
 		IS(LFI_INVOKE(f.box, &f.ctx, apply, int, (void *, int), typed, 21) == 42);
 	/* More than fit in a page of entries. */
 	for (uintptr_t i = 1; i < CALLBACKS_MANY; i++)
-		if (failed((last = lfi_box_register_cb(f.box, (void *) (i * 16))) != NULL, __LINE__))
-			return;
+		failed(lfi_box_register_cb(f.box, (void *) (i * 16)) != NULL, __LINE__);
 	last = lfi_box_register_cb(f.box, (void *) next);
 	if (!failed(last != NULL, __LINE__))
 		IS(LFI_INVOKE(f.box, &f.ctx, apply, int, (void *, int), last, 6) == 7);
@@ -491,6 +493,7 @@ in_the_box(void)
 		return;
 	lfi_ctx_regs(f.ctx)->sp = f.stack + STACK_BYTES;
 	failed(add_works(), __LINE__);
+	IS((thread_self.stack_span == 0) == stack_unknown);
 	IS(add_works());
 	calls();
 	snapshots();
@@ -594,6 +597,22 @@ whatever_is_refused_is_an_error_and_leaves_nothing(void **state)
 	print_message("%d calls, each refused once\n", n - 2);
 }
 
+/* Of what malloc is used for here, the set of handles is all. */
+static void
+nothing_else_gets_a_handle(void)
+{
+	no_malloc = true;
+	assert_null(lfi_ctx_new(f.box, NULL));
+	assert_error(LFI_ERR_NOMEM);
+	lfi_error_clear();
+	assert_null(lfi_box_new(f.engine));
+	assert_error(LFI_ERR_NOMEM);
+	lfi_error_clear();
+	assert_null(lfi_new((struct LFIOptions) {.boxsize = 0}, 1));
+	assert_error(LFI_ERR_NOMEM);
+	no_malloc = false;
+}
+
 /* The set of handles grows with a handle: after the handle's own memory, a table and its slots are allocated. */
 static void
 a_handle_for_which_there_is_no_memory_is_not_made(void **state)
@@ -616,6 +635,7 @@ a_handle_for_which_there_is_no_memory_is_not_made(void **state)
 				continue;
 			assert_null(fns[i]);
 			assert_error(LFI_ERR_NOMEM);
+			nothing_else_gets_a_handle();
 		}
 		assert_non_null(fns[i]);
 	}
