@@ -7,7 +7,8 @@ A guard is an `if` of lib/MODULE's C files; removed, its condition is still eval
 All of them are compiled into one library, in a copy of the tree, and the environment says which is removed, so that
 nothing is built again. The module's tests run once with none removed: a guard can only be missed by tests in which its
 condition holds, and those run, the quickest first, until one fails or hangs. What is printed is one line for each guard
-that nobody missed. Some of these need no test: what only saves work, or the first of two guards against one thing.
+that nobody missed. Some need no test: what only saves work, or the first of two guards against one thing. Those are in
+equivalents.txt, with the reason, and are left out.
 """
 import argparse
 import concurrent.futures
@@ -61,6 +62,18 @@ def prepare(source, tree, module):
     for name in ('mutant.h', 'mutant.c'):
         shutil.copy2(source / 'tests/guards' / name, tree / 'lib' / module / name)
     return guards
+
+
+def equivalents(file, guards, module):
+    """The numbers of the guards that need no test: lines `PATH: if (CONDITION)` of the file, without a line number."""
+    numbers = {}
+    for n, (path, _, condition) in enumerate(guards, 1):
+        numbers.setdefault(f'{path}: if ({condition})', []).append(n)
+    entries = [line for line in file.read_text().splitlines() if line.startswith(f'lib/{module}/')]
+    unclear = [entry for entry in entries if len(numbers.get(entry, [])) != 1]
+    if unclear:
+        sys.exit(f'guards: not one guard, as {file.name} says, but none or several:\n' + '\n'.join(unclear))
+    return {numbers[entry][0] for entry in entries}
 
 
 def known_tests(build_dir, module):
@@ -137,11 +150,14 @@ def main():
     options = parser.parse_args()
     options.source, options.output = options.source.resolve(), options.output.resolve()
     guards = prepare(options.source, options.output / 'tree', options.module)
+    left_out = equivalents(options.source / 'tests/guards/equivalents.txt', guards, options.module)
     tests = build(options.output / 'tree', options.output / 'build', options.module, options.jobs, options.sysroot_from)
     costs, reached = {}, {}
     for test in tests:
         costs[test[0]], reached[test[0]] = reach(test, options.output / 'marks')
     chosen = [n for n, (path, line, _) in enumerate(guards, 1) if f'{path}:{line}'.startswith(options.only)]
+    if not options.only:
+        chosen = [n for n in chosen if n not in left_out]
     print(f'guards: {len(chosen)} guards, {len(tests)} tests of {sum(costs.values()):.0f} s', flush=True)
     lived = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:

@@ -6,6 +6,7 @@
 #include "sanitizers.h"
 
 #include <asm/prctl.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -1162,6 +1163,57 @@ interrupts_are_not_lost_at_any_instruction(void **state)
 	interrupt_everywhere(true, 150);
 }
 
+/* ---- The watchdog ---- */
+
+/* Threads of that name. */
+static int
+watchdogs(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *task;
+	int n = 0;
+
+	assert_non_null(tasks);
+	while ((task = readdir(tasks))) {
+		char path[300], name[16] = "";
+		FILE *file;
+
+		snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+		file = task->d_name[0] == '.' ? NULL : fopen(path, "r");
+		if (!file)
+			continue;
+		n += fscanf(file, "%15s", name) == 1 && strcmp(name, "lfi-watchdog") == 0;
+		fclose(file);
+	}
+	closedir(tasks);
+	return n;
+}
+
+/* It names itself when it runs, and is joined a moment before the kernel has let go of it. */
+static void
+wait_for_watchdogs(int n)
+{
+	for (int i = 0; i < 60000 && watchdogs() != n; i++)
+		nap(1000);
+	assert_int_equal(watchdogs(), n);
+}
+
+static void
+the_watchdog_lives_from_the_first_deadline_to_the_last_engine(void **state)
+{
+	struct Fixture f = loaded(), g = loaded();
+
+	wait_for_watchdogs(0);
+	assert_done(lfi_ctx_deadline(f.ctx, LONG_NS));
+	wait_for_watchdogs(1);
+	assert_done(lfi_ctx_deadline(g.ctx, LONG_NS));
+	assert_int_equal(watchdogs(), 1);
+	drop(&f);
+	assert_int_equal(watchdogs(), 1);
+	drop(&g);
+	wait_for_watchdogs(0);
+}
+
 /* ---- fork(2) ---- */
 
 static void
@@ -1327,6 +1379,7 @@ main(void)
 		cmocka_unit_test(SIGNALS_COME ? interrupts_may_come_at_every_instruction : needs_signals),
 		cmocka_unit_test(SIGNALS_COME ? interrupts_are_not_lost_at_any_instruction : needs_signals),
 		cmocka_unit_test(SIGNALS_COME ? a_child_has_deadlines_and_interrupts_of_its_own : needs_signals),
+		cmocka_unit_test(the_watchdog_lives_from_the_first_deadline_to_the_last_engine),
 		cmocka_unit_test(cpu_time_is_limited_and_counted),
 		cmocka_unit_test(cpu_time_is_limited_on_the_quick_way_too),
 		cmocka_unit_test(a_thread_in_the_place_of_another_is_interrupted),
