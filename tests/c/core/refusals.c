@@ -478,6 +478,26 @@ back(void)
 	IS(add_works());
 }
 
+static void *
+enter(void *arg)
+{
+	lfi_error_clear();
+	failed(add_works(), __LINE__);
+	return NULL;
+}
+
+/* A thread whose first step is a call. */
+static void
+enter_elsewhere(void)
+{
+	pthread_t thread;
+
+	IS(__real_pthread_create(&thread, NULL, enter, NULL) == 0);
+	pthread_join(thread, NULL);
+	/* Its end can do without. */
+	refusals_before = refusals;
+}
+
 static void
 in_the_box(void)
 {
@@ -506,6 +526,7 @@ in_the_box(void)
 	code_that_goes();
 	deadlines();
 	IS(add_works());
+	enter_elsewhere();
 	back();
 }
 
