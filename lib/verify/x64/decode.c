@@ -77,7 +77,7 @@ legacy_prefixes(struct cursor *c)
 static int
 prefixes(struct cursor *c)
 {
-	uint16_t two;
+	uint16_t two = 0;
 	int rule;
 
 	memcpy(&two, c->p, 2);

@@ -24,6 +24,7 @@ struct trial {
 	uint8_t bytes[DECODE_WINDOW];
 	unsigned head; /* bytes in front of ModRM */
 	bool vex, w, high; /* high: all registers are r8 to r15 */
+	bool low_reg;      /* but that of ModRM.reg and the index, with VEX */
 	bool evex, masked, broadcast;
 	unsigned l; /* 128 bits << l */
 	unsigned pp, map, opcode, modrm;
@@ -157,21 +158,41 @@ name_ends(const struct trial *t, const char *end)
 	return strlen(name) >= strlen(end) && strcmp(name + strlen(name) - strlen(end), end) == 0;
 }
 
-/* AVX-512, but for its sets that only Xeon Phi had, and pairs of masks. The features are compared in api.c. */
-static bool
-in_avx512(const struct trial *t)
-{
-	const char *set = ZydisISASetGetString(t->z.meta.isa_set);
+/* What sets of AVX-512 are called behind "AVX512", up to the vector length. Not those that only Xeon Phi had, and pairs of masks. */
+static const struct {
+	const char *name;
+	uint64_t cpu;
+} avx512_sets[] = {{"F", 0}, {"BW", F(AVX512BW)}, {"DQ", F(AVX512DQ)}, {"CD", F(AVX512CD)}, {"_BF16", F(AVX512_BF16)},
+    {"_BITALG", F(AVX512_BITALG)}, {"_FP16", F(AVX512_FP16)}, {"_GFNI", F(GFNI)}, {"_IFMA", F(AVX512_IFMA)},
+    {"_VAES", F(VAES)}, {"_VBMI", F(AVX512_VBMI)}, {"_VBMI2", F(AVX512_VBMI2)}, {"_VNNI", F(AVX512_VNNI)},
+    {"_VPCLMULQDQ", F(VPCLMUL)}, {"_VPOPCNTDQ", F(AVX512_VPOPCNTDQ)}};
 
-	return strncmp(set, "AVX512", 6) == 0 && !strstr(set, "AVX512ER") && !strstr(set, "AVX512PF") &&
-	    !strstr(set, "4FMAPS") && !strstr(set, "4VNNIW") && !strstr(set, "VP2INTERSECT");
+/* 128 and 256 bits need AVX512VL; "128N", where there is no other length, and scalars do not. */
+static bool
+in_avx512(const struct trial *t, uint64_t *cpu)
+{
+	const char *set = ZydisISASetGetString(t->z.meta.isa_set), *length = strrchr(set, '_');
+
+	if (strncmp(set, "AVX512", 6) != 0 || !length)
+		return false;
+	for (size_t i = 0; i < sizeof avx512_sets / sizeof avx512_sets[0]; i++) {
+		size_t size = strlen(avx512_sets[i].name);
+
+		if (set + 6 + size != length || strncmp(set + 6, avx512_sets[i].name, size) != 0)
+			continue;
+		*cpu = F(AVX) | F(AVX512F) | avx512_sets[i].cpu;
+		if (strcmp(length, "_128") == 0 || strcmp(length, "_256") == 0)
+			*cpu |= F(AVX512VL);
+		return true;
+	}
+	return false;
 }
 
 static bool
 in_sets(const struct trial *t, uint64_t *cpu)
 {
 	if (t->evex)
-		return in_avx512(t);
+		return in_avx512(t, cpu);
 	for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
 		if (sets[i].set == t->z.meta.isa_set) {
 			*cpu = sets[i].cpu | (t->z.mnemonic == ZYDIS_MNEMONIC_VPCLMULQDQ ? F(PCLMUL) : 0);
@@ -286,6 +307,17 @@ is_scalar(const struct trial *t)
 	    !name_has(t, "broadcast");
 }
 
+/* There are eight mask registers, and a bit for sixteen. */
+static bool
+rm_is_mask(const struct trial *t)
+{
+	for (unsigned i = 0; i < t->z.operand_count_visible; i++)
+		if (t->ops[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && t->ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetClass(t->ops[i].reg.value) == ZYDIS_REGCLASS_MASK)
+			return true;
+	return false;
+}
+
 static bool
 is_allowed(const struct trial *t, uint64_t *cpu)
 {
@@ -298,8 +330,7 @@ is_allowed(const struct trial *t, uint64_t *cpu)
 		return false;
 	if (t->vex && !t->evex && t->l && is_scalar(t))
 		return false;
-	/* There are eight mask registers, and a bit for sixteen. */
-	if (t->evex && t->high && t->modrm >= 0xc0 && (name_has(t, "vpmovm2") || name_has(t, "broadcastm")))
+	if (t->vex && t->high && t->modrm >= 0xc0 && rm_is_mask(t))
 		return false;
 	/* EVEX.b, where nothing is rounded. */
 	if (t->broadcast && t->modrm >= 0xc0 && (name_has(t, "dq2pd") || (name_has(t, "si2sd") && !t->w)))
@@ -334,16 +365,21 @@ may_not_access(const struct trial *t)
 static bool
 reads_part(const struct trial *t)
 {
-	return name_has(t, "cvt") || name_has(t, "vpmovsx") || name_has(t, "vpmovzx") || name_has(t, "punpckl") ||
-	    name_has(t, "vmovddup") || name_has(t, "vpsll") || name_has(t, "vpsrl") || name_has(t, "vpsra") ||
-	    name_has(t, "cmpxchg8b");
+	if (t->evex)
+		return false;
+	if (!t->vex)
+		return name_has(t, "ps2pi") || name_has(t, "cmpxchg8b") ||
+		    (name_has(t, "punpckl") && has_register(t, ZYDIS_REGCLASS_MMX));
+	return name_has(t, "vcvtdq2pd") || name_has(t, "vcvtph2ps") || name_has(t, "vcvtps2p") || name_has(t, "vmovddup") ||
+	    name_has(t, "vpmovsx") || name_has(t, "vpmovzx") ||
+	    name_has(t, "vpsll") || name_has(t, "vpsrl") || name_has(t, "vpsra");
 }
 
 static bool
 size_agrees(const struct trial *t, const ZydisDecodedOperand *op)
 {
 	unsigned ours = memory_size_x64(&t->insn), zydis = op->size / 8u;
-	unsigned whole = t->vex && t->l && !name_has(t, "vpmov") ? 32 : 16;
+	unsigned whole = t->vex && t->l && !name_has(t, "vpmov") && !name_has(t, "ps2ph") ? 32 : 16;
 
 	if (name_has(t, "prefetch")) /* a line, for Zydis */
 		return ours == 1;
@@ -351,9 +387,24 @@ size_agrees(const struct trial *t, const ZydisDecodedOperand *op)
 		return true;
 	if (strncmp(ZydisMnemonicGetString(t->z.mnemonic), "kmov", 4) == 0) /* a row has two of them, and says the larger */
 		return zydis <= ours && ours == (t->pp == 1 ? 4 : 8);
-	if (reads_part(t) && zydis < ours)
+	if (reads_part(t))
 		return ours == (has_register(t, ZYDIS_REGCLASS_MMX) && zydis == 4 ? 8 : whole);
 	return ours == zydis;
+}
+
+static unsigned
+register_number(ZydisRegister reg)
+{
+	return reg == ZYDIS_REGISTER_NONE ? NO_REG : reg == ZYDIS_REGISTER_RIP ? RIP : (unsigned) ZydisRegisterGetId(reg);
+}
+
+static bool
+address_agrees(const struct trial *t, const ZydisDecodedOperand *op)
+{
+	if (t->insn.row->imm == MOFFS)
+		return true;
+	return t->insn.disp == op->mem.disp.value && register_number(op->mem.base) == t->insn.base &&
+	    register_number(op->mem.index) == t->insn.index && (t->insn.index == NO_REG || op->mem.scale == t->insn.scale);
 }
 
 static void
@@ -369,6 +420,8 @@ compare_memory(const struct trial *t)
 		complain(t, "memory operand for one of us only");
 	if (!op || !t->insn.memory)
 		return;
+	if (!address_agrees(t, op))
+		complain(t, "memory operands differ in their address");
 	if (!!(flags & FREE) != free)
 		complain(t, "dereferences its operand for one of us only");
 	if (free)
@@ -403,6 +456,8 @@ code_flags(const struct trial *t)
 	if (has_register(t, ZYDIS_REGCLASS_X87) || has_register(t, ZYDIS_REGCLASS_MMX) ||
 	    t->z.meta.isa_ext == ZYDIS_ISA_EXT_X87 || t->z.meta.isa_ext == ZYDIS_ISA_EXT_MMX || name_has(t, "pi2p"))
 		code |= LFI_CODE_X87;
+	if (t->evex)
+		return LFI_CODE_AVX | LFI_CODE_AVX512;
 	if (has_register(t, ZYDIS_REGCLASS_MASK))
 		return LFI_CODE_AVX512;
 	if (t->vex && t->z.meta.isa_ext != ZYDIS_ISA_EXT_BMI1 && t->z.meta.isa_ext != ZYDIS_ISA_EXT_BMI2)
@@ -435,9 +490,9 @@ compare_report(const struct trial *t, uint64_t cpu)
 		complain(t, "is refused or accepted where anything may be accessed");
 	if (refused)
 		return;
-	if (!t->evex && report.cpu != cpu)
+	if (report.cpu != cpu)
 		complain(t, "needs other features of the processor");
-	if (!t->evex && report.code != code_flags(t))
+	if (report.code != code_flags(t))
 		complain(t, "is reported otherwise");
 }
 
@@ -471,6 +526,8 @@ compare(struct trial *t)
 	t->ours = decode_x64(t->bytes, &t->insn, &reason) == LFI_RULE_NONE;
 	t->known = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, t->bytes, INSN_MAX, &t->z, t->ops));
 	allowed = t->known && is_allowed(t, &cpu);
+	if (!t->ours && !reason)
+		complain(t, "is refused without a reason");
 	if (t->ours != allowed)
 		complain(t, t->ours ? "is accepted" : "is refused");
 	if (!t->ours || !allowed)
@@ -510,7 +567,7 @@ put_head(struct trial *t, unsigned vvvv)
 		*p++ = (uint8_t) (t->l << 5 | t->broadcast << 4 | 8 | t->masked);
 	} else if (t->vex) {
 		*p++ = 0xc4;
-		*p++ = (uint8_t) ((t->high ? 0 : 0xe0) | t->map);
+		*p++ = (uint8_t) ((t->low_reg ? 0xc0 : t->high ? 0 : 0xe0) | t->map);
 		*p++ = (uint8_t) (t->w << 7 | (~vvvv & 15) << 3 | t->l << 2 | t->pp);
 	} else {
 		if (t->pp)
@@ -526,14 +583,14 @@ put_head(struct trial *t, unsigned vvvv)
 	t->head = (unsigned) (p - t->bytes);
 }
 
-/* ModRM as (%rax) and (%rax,%rdx), with every digit, and all of its register forms. */
+/* ModRM as (%rax) and (%rcx,%rdx), for EVEX also 0x11(%rcx,%rdx), with every digit, and all of its register forms. */
 static void
 compare_opcode(const struct trial *of, unsigned vvvv)
 {
 	for (unsigned modrm = 0; modrm < 256; modrm++) {
 		struct trial t = *of;
 
-		if (modrm < 0xc0 && modrm & 0xc7 && (modrm & 0xc7) != 4)
+		if (modrm < 0xc0 && modrm & 0xc7 && (modrm & 0xc7) != 4 && !(of->evex && (modrm & 0xc7) == 0x44))
 			continue;
 		if (of->evex && modrm >= 0xc0 && modrm & 7)
 			continue;
@@ -560,16 +617,19 @@ compare_vex(unsigned opcode)
 {
 	static const uint8_t vvvvs[] = {0, 6, RSP, R14};
 
-	for (unsigned i = 0; i < 3 * 4 * 4 * 2 * 2 && wrong < enough; i++) {
+	for (unsigned i = 0; i < 3 * 4 * 4 * 4 * 2 && wrong < enough; i++) {
 		struct trial t = {.vex = true,
-		    .map = 1 + (i >> 6),
-		    .pp = i >> 4 & 3,
-		    .w = i >> 3 & 1,
-		    .l = i >> 2 & 1,
-		    .high = i & 1,
+		    .map = 1 + (i >> 7),
+		    .pp = i >> 5 & 3,
+		    .w = i >> 4 & 1,
+		    .l = i >> 3 & 1,
+		    .high = i >> 2 & 1,
 		    .opcode = opcode};
 
 		compare_opcode(&t, vvvvs[i & 3]);
+		t.low_reg = true;
+		if (t.high && (i & 3) < 2)
+			compare_opcode(&t, vvvvs[i & 3]);
 	}
 }
 

@@ -70,7 +70,7 @@ row_check(size_t i, const struct code *code, int policy)
 	int result =
 	    lfi_verify(&options, code->bytes, code->size, OFFSET, scratch, sizeof scratch, take_first, &found, NULL);
 
-	if (found.rule == rows[i].rule && result == (found.rule != LFI_RULE_NONE))
+	if (found.rule == rows[i].rule && found.reason && result == (found.rule != LFI_RULE_NONE))
 		return 0;
 	print_error("row %zu (%s): expected %s, got %s: `%s`: %s\n%s\n", i, names[policy],
 	    lfi_verify_rule_name(rows[i].rule), lfi_verify_rule_name(found.rule), found.insn, found.reason,
