@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "insn.h"
+#include "verify.h"
 
 #define ITEM_MAX 64
 #define INSTRUCTIONS_MAX 32 /* of a bundle */
@@ -479,6 +480,19 @@ verify(const uint8_t *code, size_t size, uint64_t offset, LFIViolationFn fn)
 	return lfi_verify(&options, code, size, offset, arena->scratch, sizeof arena->scratch, fn, NULL, NULL) == 0;
 }
 
+/* Whether the quick walk accepts the program, so that the rules were not asked for all of it. */
+static bool
+takes_quick_walk(void)
+{
+	const struct program *program = &arena->program;
+	struct verify v = {.code = program->code, .size = CODE_SIZE, .offset = CODE_OFFSET, .policy = program->policy,
+	    .bundle = program->bundle, .single_thread = program->single_thread, .max_violations = 1,
+	    .targets = arena->scratch, .wanted = arena->scratch + CODE_SIZE / 64};
+
+	forget_marks(&v);
+	return quick_scan(&v);
+}
+
 /* A bundle of the program by itself, followed by one that confirms what drift it leaves. */
 static bool
 bundle_accepted(unsigned at)
@@ -681,5 +695,7 @@ generate(uint64_t seed)
 	mutate(program->counted ? 0 : below(200));
 	if (program->counted)
 		count_guaranteed();
+	shared->full += program->policy == LFI_POLICY_FULL;
+	shared->quick += takes_quick_walk();
 	return true;
 }

@@ -59,6 +59,7 @@ struct shared {
 	uint64_t seed; /* of the program being run */
 	uint64_t programs, refused, runs, entries, steps, instructions,
 	    accepted; /* accepted: instructions in the programs */
+	uint64_t full, quick; /* programs under the full policy; those of them that the quick walk accepts */
 	uint64_t ends[ENDS];
 	/* The escape. */
 	bool escaped;
