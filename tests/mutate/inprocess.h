@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* In front of each test of tests/c/verify inside inprocess.c: the first failure ends the process. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* Outside of cmocka's runner a failed assertion exits. */
+static inline int
+run_all(const struct CMUnitTest *tests, size_t count)
+{
+	void *state = NULL;
+
+	for (size_t i = 0; i < count; i++)
+		tests[i].test_func(&state);
+	return 0;
+}
+
+#undef cmocka_run_group_tests
+#define cmocka_run_group_tests(tests, setup, teardown) run_all(tests, sizeof tests / sizeof tests[0])
+
+/* These tests print errors when they have failed. */
+#define print_error(...) exit(1)
+#define print_message(...) ((void) 0)
