@@ -58,7 +58,8 @@ kinds_main(void)
 		if (!entry ? none++ % 37 : entry & IN_GROUP)
 			continue;
 		row = x64_rows[entry];
-		row.cpu = row.cpu256 = 0;
+		row.cpu = (uint8_t) (i / 256 % 4); /* with each prefix */
+		row.cpu256 = 0;
 		while (entry && known < count && memcmp(&seen[known], &row, sizeof row) != 0)
 			known++;
 		if (entry && known < count)
@@ -67,8 +68,8 @@ kinds_main(void)
 			seen[count++] = row;
 		allow_opcode(i / 1024, i / 256 % 4, i % 256);
 	}
-	for (unsigned i = 0; i < 256; i++)
-		if (x64_opcodes[ONE][0][i] & IN_GROUP)
-			allow_opcode(ONE, 0, i);
+	for (unsigned i = 0; i < MAPS * 4 * 256; i++)
+		if (x64_opcodes[i / 1024][i / 256 % 4][i % 256] & IN_GROUP)
+			allow_opcode(i / 1024, i / 256 % 4, i % 256);
 	return wrong != 0;
 }
