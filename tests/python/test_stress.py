@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -168,6 +169,8 @@ def test_closing_races_with_calls(module: lfi.Module) -> None:
                     pointer.view(64)[0] = 1
                     library.free(pointer)
                     started.set()
+                    # Else who closes gets the interpreter only while this thread is in the library.
+                    time.sleep(0.0002)
             except lfi.Error as error:
                 ends.append(str(error))
 
