@@ -58,8 +58,8 @@ kinds_main(void)
 		if (!entry ? none++ % 37 : entry & IN_GROUP)
 			continue;
 		row = x64_rows[entry];
-		row.cpu = (uint8_t) (i / 256 % 4); /* with each prefix */
-		row.cpu256 = 0;
+		row.cpu = (uint8_t) (i / 256 % 4); /* with each prefix, in each map */
+		row.cpu256 = (uint8_t) (i / 1024);
 		while (entry && known < count && memcmp(&seen[known], &row, sizeof row) != 0)
 			known++;
 		if (entry && known < count)

@@ -211,6 +211,19 @@ the_report_says_what_the_code_needs(void **state)
 	}
 }
 
+/* In a region that is long enough for the quick walk, whose last bytes are the rules'. */
+static void
+the_report_says_what_the_last_bundle_needs(void **state)
+{
+	struct LFIVerifyReport report = {.struct_size = sizeof report};
+	uint8_t code[128];
+
+	memset(code, 0x90, sizeof code);
+	memcpy(code + 126, "\xd9\xe8", 2); /* fld1 */
+	assert_int_equal(lfi_verify(NULL, code, sizeof code, 0, scratch, 32, NULL, NULL, &report), 0);
+	assert_int_equal(report.code, LFI_CODE_X87);
+}
+
 static void
 single_thread_returns_are_reported(void **state)
 {
@@ -482,6 +495,7 @@ main(void)
 	    cmocka_unit_test(scratch_must_be_large_enough_and_aligned),
 	    cmocka_unit_test(options_that_are_not_known_are_refused),
 	    cmocka_unit_test(the_report_says_what_the_code_needs),
+	    cmocka_unit_test(the_report_says_what_the_last_bundle_needs),
 	    cmocka_unit_test(single_thread_returns_are_reported),
 	    cmocka_unit_test(nothing_above_the_sandbox_is_reached),
 	    cmocka_unit_test(each_branch_to_a_bad_place_is_named),

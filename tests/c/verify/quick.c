@@ -369,6 +369,27 @@ each_encoding_that_the_quick_walk_accepts_the_rules_accept_alike(void **state)
 	assert_int_equal(differ, 0);
 }
 
+static void
+the_rules_say_where_a_single_instruction_ends_and_goes(void **state)
+{
+	static uint8_t code[SIZE];
+	static struct outcome outcome;
+	struct verify v = new_verify(code, &outcome, 32);
+	struct seen seen = {0};
+	uint32_t drift = 0;
+	unsigned length = 77;
+
+	memset(code, 0x90, SIZE);
+	memcpy(code + 64, "\x2e\xeb\x10", 3); /* to 64 + 3 + 16 */
+	code[128] = 0x06;                     /* no instruction */
+	assert_false(rules_alone(&v, 128, &drift, &seen, &length));
+	assert_int_equal(length, 0);
+	assert_true(rules_alone(&v, 64, &drift, &seen, &length));
+	assert_int_equal(length, 3);
+	for (size_t i = 0; i < SIZE; i++)
+		assert_int_equal(bit_get(v.wanted, i), i == 83);
+}
+
 int
 main(void)
 {
@@ -376,6 +397,7 @@ main(void)
 	    cmocka_unit_test(accepted_snippets_pass_by_the_quick_walk),
 	    cmocka_unit_test(a_bad_bundle_is_not_accepted_wherever_it_is),
 	    cmocka_unit_test(single_thread_returns_need_their_policy),
+	    cmocka_unit_test(the_rules_say_where_a_single_instruction_ends_and_goes),
 	    cmocka_unit_test(each_encoding_that_the_quick_walk_accepts_the_rules_accept_alike),
 	    cmocka_unit_test(what_the_quick_walk_accepts_the_rules_accept_alike),
 	};
