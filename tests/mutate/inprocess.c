@@ -35,9 +35,8 @@ int rules_main(void), api_main(void), allow_main(void), kinds_main(void), bounds
 static const struct {
 	const char *name;
 	int (*main)(void);
-} tests[] = {
-    {"rules", rules_main}, {"api", api_main}, {"kinds", kinds_main}, {"allow", allow_main}, {"bounds", bounds_main}, {"quick", quick_main},
-    {"places", places_main}};
+} tests[] = {{"rules", rules_main}, {"api", api_main}, {"kinds", kinds_main}, {"allow", allow_main},
+    {"bounds", bounds_main}, {"quick", quick_main}, {"places", places_main}};
 
 #define UNCOMPILED 99
 #define SAME 98
@@ -53,8 +52,8 @@ cpu_seconds(void)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	return (double) usage.ru_utime.tv_sec + 1e-6 * (double) usage.ru_utime.tv_usec + (double) usage.ru_stime.tv_sec +
-	       1e-6 * (double) usage.ru_stime.tv_usec;
+	return (double) usage.ru_utime.tv_sec + 1e-6 * (double) usage.ru_utime.tv_usec +
+	       (double) usage.ru_stime.tv_sec + 1e-6 * (double) usage.ru_stime.tv_usec;
 }
 
 /* Of the processor, not of the clock: a loop ends by SIGPROF. */
@@ -145,7 +144,7 @@ main(int argc, char **argv)
 			run_child(argc, argv);
 		}
 		waitpid(pid, &status, 0);
-		printf("%d %s\n", lfi_choices[i].number, 
+		printf("%d %s\n", lfi_choices[i].number,
 		    WIFEXITED(status) && WEXITSTATUS(status) == UNCOMPILED ? "uncompiled"
 		    : WIFEXITED(status) && WEXITSTATUS(status) == SAME     ? "same"
 		    : WIFEXITED(status) && WEXITSTATUS(status) == CAUTIOUS ? "cautious"

@@ -110,7 +110,9 @@ class File:
             out.append('#line %d "%s"' % (last + 1, self.name))
             out.append("static __typeof__(%s__0) *%s__p = %s__0;" % (name, name, name))
             if static:
-                out.append("#define %s(...) %s__p(__VA_ARGS__)" % (name, name))
+                # Where it is named without a call, for a macro, no member may have its name.
+                named = re.search(r"(?<![\w.>])%s\b(?!\()" % name, mutants.strip_comments("\n".join(self.lines)))
+                out.append(("#define %s %s__p" if named else "#define %s(...) %s__p(__VA_ARGS__)") % (name, name))
             else:
                 head = "\n".join(self.lines[first:brace])
                 out.append("%s\n{\n%s%s__p(%s);\n}" % (head, "" if re.match(r"void\s*$", self.lines[first]) else "return ",

@@ -67,7 +67,8 @@ generate(size_t *size)
 	return read_all(fd, size);
 }
 
-/* Whether the words say all that they did, and beyond that only that more instructions are events: those go to the rules. */
+/* Whether the words say all that they did, and beyond that only that more instructions are events: those go to the
+ * rules. */
 static bool
 only_more_events(const uint32_t *old, const uint32_t *new, unsigned count)
 {
@@ -85,9 +86,12 @@ lfi_tables_cautious(void *before)
 	struct quick_tables *old = before;
 	const struct quick_tables *new = &x64_quick;
 
-	return memcmp(old->first, new->first, sizeof old->first) == 0 && memcmp(old->second, new->second, sizeof old->second) == 0 &&
-	    memcmp(old->sib, new->sib, sizeof old->sib) == 0 && memcmp(old->branch, new->branch, sizeof old->branch) == 0 &&
-	    only_more_events(old->opcode, new->opcode, Q_OPS * 256 + 256) && only_more_events(old->line, new->line, Q_LINES * 256);
+	return memcmp(old->first, new->first, sizeof old->first) == 0 &&
+	       memcmp(old->second, new->second, sizeof old->second) == 0 &&
+	       memcmp(old->sib, new->sib, sizeof old->sib) == 0 &&
+	       memcmp(old->branch, new->branch, sizeof old->branch) == 0 &&
+	       only_more_events(old->opcode, new->opcode, Q_OPS * 256 + 256) &&
+	       only_more_events(old->line, new->line, Q_LINES * 256);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables of table.c, which can be written here, and mutants of their rows: what a line's places and contents become.
- * See inprocess.py, which writes the mutants behind this.
+ * The tables of table.c, which can be written here, and mutants of their rows: what a line's places and contents
+ * become. See inprocess.py, which writes the mutants behind this.
  */
 #define const
 #include "x64/table.c"
@@ -29,9 +29,18 @@ struct range {
 #define PLACES_ROW(map, prefix, first, last, ...) OPCODES_##prefix(map, first, last, 0)
 #define PLACES_GROUP(map, prefix, first, last, group) OPCODES_##prefix(map, first, last, 0)
 #define PLACES_DIGIT(group, form, first, last, ...) DIGITS_##form(group, first, last)
-#define FIELDS_ROW(map, prefix, first, last, name, ...) {__VA_ARGS__}
-#define FIELDS_DIGIT(group, form, first, last, name, ...) {__VA_ARGS__}
-#define FIELDS_GROUP(...) {0}
+#define FIELDS_ROW(map, prefix, first, last, name, ...) \
+	{                                               \
+		__VA_ARGS__                             \
+	}
+#define FIELDS_DIGIT(group, form, first, last, name, ...) \
+	{                                                 \
+		__VA_ARGS__                               \
+	}
+#define FIELDS_GROUP(...) \
+	{                 \
+		0         \
+	}
 #define ENTRY_ROW(...) 0
 #define ENTRY_DIGIT(...) 0
 #define ENTRY_GROUP(map, prefix, first, last, group) IN_GROUP | group

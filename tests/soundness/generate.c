@@ -485,9 +485,15 @@ static bool
 takes_quick_walk(void)
 {
 	const struct program *program = &arena->program;
-	struct verify v = {.code = program->code, .size = CODE_SIZE, .offset = CODE_OFFSET, .policy = program->policy,
-	    .bundle = program->bundle, .single_thread = program->single_thread, .max_violations = 1,
-	    .targets = arena->scratch, .wanted = arena->scratch + CODE_SIZE / 64};
+	struct verify v = {.code = program->code,
+	    .size = CODE_SIZE,
+	    .offset = CODE_OFFSET,
+	    .policy = program->policy,
+	    .bundle = program->bundle,
+	    .single_thread = program->single_thread,
+	    .max_violations = 1,
+	    .targets = arena->scratch,
+	    .wanted = arena->scratch + CODE_SIZE / 64};
 
 	forget_marks(&v);
 	return quick_scan(&v);

@@ -121,8 +121,8 @@ tell(double seconds)
 	       "million/s)\n",
 	    shared->programs, shared->accepted, shared->refused, shared->runs, shared->steps, shared->instructions,
 	    seconds, (double) shared->instructions / seconds / 1e6);
-	printf("under the full policy %lu, of which the quick walk accepts %lu, and the rules the others\n", shared->full,
-	    shared->quick);
+	printf("under the full policy %lu, of which the quick walk accepts %lu, and the rules the others\n",
+	    shared->full, shared->quick);
 	printf("ends: %lu budget, %lu time, %lu memory, %lu trap, %lu other; %lu runtime calls\n",
 	    shared->ends[END_BUDGET], shared->ends[END_TIME], shared->ends[END_MEMORY], shared->ends[END_TRAP],
 	    shared->ends[END_OTHER], shared->entries);

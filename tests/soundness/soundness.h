@@ -58,7 +58,7 @@ enum { END_BUDGET, END_TIME, END_MEMORY, END_TRAP, END_OTHER, ENDS };
 struct shared {
 	uint64_t seed; /* of the program being run */
 	uint64_t programs, refused, runs, entries, steps, instructions,
-	    accepted; /* accepted: instructions in the programs */
+	    accepted;         /* accepted: instructions in the programs */
 	uint64_t full, quick; /* programs under the full policy; those of them that the quick walk accepts */
 	uint64_t ends[ENDS];
 	/* The escape. */
