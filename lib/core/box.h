@@ -315,8 +315,7 @@ void box_callbacks_free(struct LFIBox *box);
 void box_callbacks_keep(const struct LFIBox *box, void *fns[CALLBACK_ENTRIES]);
 void box_callbacks_restore(struct LFIBox *box, void *const fns[CALLBACK_ENTRIES]);
 
-/* pin.c. Whether the host has pinned pages of [start, end); -1 (LFI_ERR_BUSY) when it has. The box's lock is held. */
-bool box_pinned(const struct LFIBox *box, uint64_t start, uint64_t end);
+/* pin.c. 0, or -1 (LFI_ERR_BUSY) when the host has pinned pages of [start, end). The box's lock is held. */
 int box_check_pins(const struct LFIBox *box, uint64_t start, uint64_t end);
 void box_pins_free(struct LFIBox *box);
 

@@ -66,8 +66,7 @@ static void
 quick_enable(struct LFIContext *ctx, const struct Frame *frame)
 {
 	/* A nested one has another stack pointer; its outermost one's is to stay. */
-	if (frame->prev || ctx->box->single_thread || !arch_fsgsbase ||
-	    atomic_load_explicit(&ctx->return_l, memory_order_relaxed) == UINT64_MAX)
+	if (frame->prev || ctx->box->single_thread || !arch_fsgsbase)
 		return;
 	if (atomic_load_explicit(&ctx->enter_rsp, memory_order_relaxed) != frame->ctx_rsp) {
 		atomic_store(&ctx->enter_sp, frame->sp);
@@ -525,9 +524,9 @@ struct LFIFn {
 	struct LFIFn *quick; /* as `self`, when `prepared` is filled and the result is not in xmm0 */
 	struct LFIBox *box;
 	lfiptr target;
-	uint64_t keep,
-	    sign;  /* of the result: its bits, and of a signed one the uppermost of them; keep is 0 for void */
-	bool real; /* `prepared` is filled and the result is in xmm0 */
+	uint64_t keep; /* the bits of the result; 0 for void */
+	uint64_t sign; /* the uppermost of them, when it is signed */
+	bool real;     /* `prepared` is filled and the result is in xmm0 */
 	struct Prepared prepared;
 	struct Sig sig;
 };

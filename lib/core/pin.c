@@ -4,7 +4,7 @@
  * Trusted.
  *
  *   I1  A pinned page is mapped, readable (writable, where that was asked for), private memory of no file, until it is
- *       unpinned: who unmaps, replaces, protects or resets asks box_pinned first, under the box's lock.
+ *       unpinned: who unmaps, replaces, protects or resets asks box_check_pins first, under the box's lock.
  *   I2  Pages of code are never pinned: what takes a region of code away does not wait for a host.
  */
 #include "box.h"
@@ -22,21 +22,14 @@ struct Pin {
 	uint64_t addr, size; /* as it was asked for */
 };
 
-bool
-box_pinned(const struct LFIBox *box, uint64_t start, uint64_t end)
-{
-	for (size_t i = 0; i < box->npins; i++)
-		if (box->pins[i].start < end && start < box->pins[i].end)
-			return true;
-	return false;
-}
-
 int
 box_check_pins(const struct LFIBox *box, uint64_t start, uint64_t end)
 {
-	return box_pinned(box, start, end) ? error_set(LFI_ERR_BUSY, "the host has pinned pages in [%#llx, %#llx)",
-						 (unsigned long long) start, (unsigned long long) end)
-					   : 0;
+	for (size_t i = 0; i < box->npins; i++)
+		if (box->pins[i].start < end && start < box->pins[i].end)
+			return error_set(LFI_ERR_BUSY, "the host has pinned pages in [%#llx, %#llx)",
+			    (unsigned long long) start, (unsigned long long) end);
+	return 0;
 }
 
 void

@@ -181,6 +181,40 @@ after_a_reset_to_before_init_ret_nothing_is_called(void **state)
 	lfi_free(engine);
 }
 
+/* As a call on another thread sees them while a reset takes the page. */
+static void
+a_call_that_sees_no_return_page_is_an_error(void **state)
+{
+	struct Fixture f = entered_fixture((struct LFIOptions) {.boxsize = 0});
+	uint64_t page = atomic_load(&f.box->callback_page), l = atomic_load(&f.ctx->return_l);
+
+	atomic_store(&f.box->callback_page, 0);
+	atomic_store(&f.ctx->return_l, UINT64_MAX);
+	assert_int_equal(call_add(&f), 0);
+	assert_error(LFI_ERR_INVALID);
+	atomic_store(&f.box->callback_page, page);
+	atomic_store(&f.ctx->return_l, l);
+	assert_int_equal(call_add(&f), 42);
+	drop(&f);
+}
+
+/* Each member behind the target is for one call, also where it had nothing to say. */
+static void
+what_was_said_of_padding_is_for_one_call(void **state)
+{
+	struct Fixture f = entered_fixture((struct LFIOptions) {.boxsize = 0});
+
+	for (int i = 0; i < 6; i++) {
+		lfi_invoke_info =
+		    (struct LFIInvokeInfo) {f.box, &f.ctx, add, 0, LFI_INVOKE_COUNTED | 2, i % 3 == 1, i % 3 == 2};
+		assert_int_equal(((int (*)(int, int)) lfi_trampoline_addr)(40, 2), 42);
+		assert_int_equal(lfi_invoke_info.arg_regs, 0);
+		assert_int_equal(lfi_invoke_info.stack_skip, 0);
+		assert_int_equal(lfi_invoke_info.stack_tail, 0);
+	}
+	drop(&f);
+}
+
 /* ---- At a thread's end ---- */
 
 static pthread_key_t late;
@@ -590,6 +624,8 @@ main(void)
 		cmocka_unit_test(words_of_one_call_are_not_below_the_next),
 		cmocka_unit_test(contexts_start_without_a_quick_way_and_without_fsgsbase_stay_so),
 		cmocka_unit_test(after_a_reset_to_before_init_ret_nothing_is_called),
+		cmocka_unit_test(a_call_that_sees_no_return_page_is_an_error),
+		cmocka_unit_test(what_was_said_of_padding_is_for_one_call),
 		cmocka_unit_test(a_destructor_that_calls_gets_a_signal_stack_again),
 		cmocka_unit_test(prepared_calls_pass_the_bits_of_each_type),
 		cmocka_unit_test(prepared_calls_fill_the_registers_of_their_signature),

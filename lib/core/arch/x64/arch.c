@@ -115,6 +115,8 @@ SAME(INFO_CTX, LFIInvokeInfo, ctx);
 SAME(INFO_TARGET, LFIInvokeInfo, target);
 SAME(INFO_STACK_BYTES, LFIInvokeInfo, stack_bytes);
 SAME(INFO_ARG_REGS, LFIInvokeInfo, arg_regs);
+SAME(INFO_STACK_SKIP, LFIInvokeInfo, stack_skip);
+SAME(INFO_STACK_TAIL, LFIInvokeInfo, stack_tail);
 static_assert(INFO_COUNTED == INFO_ARG_REGS + 2 && LFI_INVOKE_COUNTED == 1 << 16, "I1");
 static_assert(offsetof(struct Prepared, info) == 0, "I1");
 SAME(PREPARED_INT, Prepared, int_arg);

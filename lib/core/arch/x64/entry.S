@@ -731,9 +731,11 @@ trampoline:
 	movq INFO_CTX(%r12), %rax
 	movl INFO_ARG_REGS(%r12), %r10d
 
-	/* No words on the stack, and counted registers. The same box and context, made. */
-	cmpq $0, INFO_STACK_BYTES(%r12)
-	jne invoke_slowly
+	/* No words on the stack, nothing to reset beside the counted registers. The same box and context, made. */
+	movq INFO_STACK_BYTES(%r12), %r11
+	orq INFO_STACK_SKIP(%r12), %r11
+	orq INFO_STACK_TAIL(%r12), %r11
+	jnz invoke_slowly
 	cmpb $1, INFO_COUNTED(%r12)
 	jne invoke_slowly
 	/* In: r12 = struct LFIInvokeInfo, or struct Prepared; rax = where the context is, r10d = arg_regs, r13 = thread. */
@@ -779,6 +781,8 @@ fast_target:
 	movq %rax, FRAME_CTX_RSP(%rsp)
 	movq CTX_ENTER_SP(%r15), %rbp
 	movq CTX_RETURN(%r15), %r14
+	cmpq $-1, %r14
+	je invoke_slowly
 	subq $CALLBACK_RESUME, %r14
 
 	/* own: the store, then the look. With the depth, so that a signal handler that enters here does not disown. */

@@ -115,6 +115,8 @@
 #define INFO_STACK_BYTES 24
 #define INFO_ARG_REGS 32
 #define INFO_COUNTED 34 /* the byte of LFI_INVOKE_COUNTED */
+#define INFO_STACK_SKIP 40
+#define INFO_STACK_TAIL 48
 
 /* struct Prepared, which begins as struct LFIInvokeInfo */
 #define PREPARED_INT 56
