@@ -4,10 +4,12 @@
  * byte, the best of many rounds over the same bytes; beside it what memchr needs to pass over them, and, where it is
  * installed, Zydis to decode them and no more. Takes programs for the sandbox (their executable segment is measured)
  * and flat files of code that verifies, pads the code to whole bundles, prints a table, and writes JSON when asked to.
- * With --sizes each file has more rows: the same code again and again, until it is 1, 10 and 100 MB.
+ * With --sizes each file has more rows: the same code again and again, until it is 1, 10 and 100 MB. With --threads N
+ * each is also verified by N threads, a part each.
  */
 #include <elf.h>
 #include <lfi/lfi_verify.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +21,22 @@
 #endif
 
 #define ROUNDS 50
+#define THREADS_MAX 64
 
 struct result {
 	size_t bytes, instructions;
 	double best, memchr, zydis; /* seconds */
+	double alone, together;     /* seconds of the clock, of one thread and of several */
 	bool refused;
+};
+
+/* Code, where it will be, and the scratch memory. */
+struct region {
+	const uint8_t *code;
+	size_t size;
+	uint64_t offset;
+	void *scratch;
+	size_t scratch_size;
 };
 
 /* What one round takes over the code; the last one's result is kept, so that none is left out. */
@@ -37,6 +50,15 @@ processor_time(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+}
+
+static double
+clock_time(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
@@ -171,6 +193,93 @@ best_pass(PassFn pass, const uint8_t *code, size_t size, int rounds)
 	return best;
 }
 
+/* ---- Several threads ---- */
+
+/* Threads that verify a part each whenever `start` lets them, until there is no region. */
+struct team {
+	const struct region *region;
+	size_t count;
+	pthread_barrier_t start, end;
+	struct LFIVerifyPart parts[THREADS_MAX];
+};
+
+struct member {
+	struct team *team;
+	size_t number;
+	pthread_t thread;
+};
+
+static void
+verify_part(struct team *team, size_t number)
+{
+	const struct region *r = team->region;
+
+	lfi_verify_part(
+	    NULL, r->code, r->size, r->offset, r->scratch, r->scratch_size, number, team->count, &team->parts[number]);
+}
+
+static void *
+member_run(void *argument)
+{
+	struct member *member = argument;
+
+	for (;;) {
+		pthread_barrier_wait(&member->team->start);
+		if (!member->team->region)
+			return NULL;
+		verify_part(member->team, member->number);
+		pthread_barrier_wait(&member->team->end);
+	}
+}
+
+/* One verification by all of the team; this thread is its first. */
+static int
+team_verify(struct team *team)
+{
+	const struct region *r = team->region;
+
+	pthread_barrier_wait(&team->start);
+	verify_part(team, 0);
+	pthread_barrier_wait(&team->end);
+	return lfi_verify_finish(
+	    NULL, r->code, r->size, r->offset, r->scratch, r->scratch_size, team->parts, team->count, NULL, NULL, NULL);
+}
+
+/* Rounds of one thread and of several by turns, so that what else the machine does hits both. */
+static void
+measure_team(const char *name, struct result *result, const struct region *region, size_t threads, int rounds)
+{
+	struct team team = {.region = region, .count = threads};
+	struct member members[THREADS_MAX];
+
+	result->alone = result->together = 1e9;
+	pthread_barrier_init(&team.start, NULL, (unsigned) threads);
+	pthread_barrier_init(&team.end, NULL, (unsigned) threads);
+	for (size_t i = 1; i < threads; i++) {
+		members[i] = (struct member){.team = &team, .number = i};
+		if (pthread_create(&members[i].thread, NULL, member_run, &members[i]) != 0)
+			give_up(name, "no threads");
+	}
+	for (int i = 0; i < rounds; i++) {
+		double start = clock_time(), between, end;
+
+		lfi_verify(NULL, region->code, region->size, region->offset, region->scratch, region->scratch_size,
+		    NULL, NULL, NULL);
+		between = clock_time();
+		if (team_verify(&team))
+			result->refused = true;
+		end = clock_time();
+		if (between - start < result->alone)
+			result->alone = between - start;
+		if (end - between < result->together)
+			result->together = end - between;
+	}
+	team.region = NULL;
+	pthread_barrier_wait(&team.start);
+	for (size_t i = 1; i < threads; i++)
+		pthread_join(members[i].thread, NULL);
+}
+
 /* As many whole copies as make at least `size` bytes. Direct branches stay in their copy, so that it verifies, too. */
 static uint8_t *
 repeat(const char *name, uint8_t *code, size_t *size, size_t least)
@@ -187,15 +296,16 @@ repeat(const char *name, uint8_t *code, size_t *size, size_t least)
 	return all;
 }
 
-/* Of the file's code, or of so much of it that it is `least` bytes. */
+/* Of the file's code, or of so much of it that it is `least` bytes; also by `threads`, if there are several. */
 static struct result
-measure(const char *name, size_t least)
+measure(const char *name, size_t least, size_t threads)
 {
 	struct result result = {.best = 1e9};
 	struct LFIVerifyReport report = {.struct_size = sizeof report};
 	uint64_t offset;
 	uint8_t *code = read_code(name, &result.bytes, &offset);
 	int rounds = least > 10000000 ? 5 : ROUNDS;
+	struct region region;
 	size_t scratch_size;
 	void *scratch;
 
@@ -214,6 +324,9 @@ measure(const char *name, size_t least)
 			result.best = took;
 	}
 	result.instructions = report.instructions;
+	region = (struct region){code, result.bytes, offset, scratch, scratch_size};
+	if (threads > 1 && scratch)
+		measure_team(name, &result, &region, threads, rounds);
 #ifdef BENCH_ZYDIS
 	result.zydis = best_pass(pass_zydis, code, result.bytes, least > 10000000 ? 1 : 3);
 #endif
@@ -234,35 +347,59 @@ print_result(const char *name, const struct result *r, double ticks, FILE *out, 
 	printf("%-40s %12zu %12zu %10.2f %10.2f %10.1f %12.1f %12.1f%s\n", name, r->bytes, r->instructions,
 	    r->best * 1e9 / (double) r->instructions, r->best * ticks / (double) r->bytes, rate, mb / r->memchr,
 	    r->zydis > 0 ? mb / r->zydis : 0, r->refused ? " (refused)" : "");
-	if (out)
-		fprintf(out, "%s\n{\"file\": \"%s\", \"bytes\": %zu, \"instructions\": %zu, \"mb_per_s\": %.1f}",
-		    first ? "" : ",", name, r->bytes, r->instructions, rate);
+	if (r->together > 0)
+		printf("  by the clock %.1f MB/s, by all threads %.1f MB/s: %.2f times as fast\n", mb / r->alone,
+		    mb / r->together, r->alone / r->together);
+	if (!out)
+		return;
+	fprintf(out, "%s\n{\"file\": \"%s\", \"bytes\": %zu, \"instructions\": %zu, \"mb_per_s\": %.1f",
+	    first ? "" : ",", name, r->bytes, r->instructions, rate);
+	fprintf(out, ", \"cycles_per_byte\": %.3f, \"memchr_mb_per_s\": %.1f, \"zydis_mb_per_s\": %.1f",
+	    r->best * ticks / (double) r->bytes, mb / r->memchr, r->zydis > 0 ? mb / r->zydis : 0);
+	if (r->together > 0)
+		fprintf(out, ", \"threads_speedup\": %.3f", r->alone / r->together);
+	fputs("}", out);
+}
+
+struct arguments {
+	const char *json;
+	size_t rows, threads;
+};
+
+/* Returns where the files begin, 0 for bad usage. */
+static int
+take_arguments(struct arguments *a, int argc, char **argv)
+{
+	int i = 1;
+
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (strcmp(argv[i], "--json") == 0 && i + 1 < argc)
+			a->json = argv[++i];
+		else if (strcmp(argv[i], "--sizes") == 0)
+			a->rows = 4;
+		else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
+			a->threads = strtoul(argv[++i], NULL, 10);
+		else
+			return 0;
+	}
+	return i < argc && a->threads <= THREADS_MAX ? i : 0;
 }
 
 int
 main(int argc, char **argv)
 {
 	static const size_t sizes[] = {0, 1000000, 10000000, 100000000};
-	const char *json = NULL;
-	FILE *out = NULL;
-	size_t rows = 1;
-	int i = 1, worst = 0;
+	struct arguments a = {.rows = 1};
+	int i = take_arguments(&a, argc, argv), worst = 0;
 	double ticks = counter_rate();
+	FILE *out = NULL;
 
-	if (argc > 2 && strcmp(argv[1], "--json") == 0) {
-		json = argv[2];
-		i = 3;
-	}
-	if (i < argc && strcmp(argv[i], "--sizes") == 0) {
-		rows = sizeof sizes / sizeof sizes[0];
-		i++;
-	}
-	if (i >= argc) {
-		fputs("usage: bench-verify [--json OUT] [--sizes] FILE...\n", stderr);
+	if (!i) {
+		fputs("usage: bench-verify [--json OUT] [--sizes] [--threads N] FILE...\n", stderr);
 		return 2;
 	}
-	if (json && !(out = fopen(json, "w"))) {
-		perror(json);
+	if (a.json && !(out = fopen(a.json, "w"))) {
+		perror(a.json);
 		return 2;
 	}
 	if (out)
@@ -270,8 +407,8 @@ main(int argc, char **argv)
 	printf("%-40s %12s %12s %10s %10s %10s %12s %12s\n", "file", "bytes", "insns", "ns/insn", "cycles/B", "MB/s",
 	    "memchr MB/s", "Zydis MB/s");
 	for (int first = i; i < argc; i++) {
-		for (size_t row = 0; row < rows; row++) {
-			struct result r = measure(argv[i], sizes[row]);
+		for (size_t row = 0; row < a.rows; row++) {
+			struct result r = measure(argv[i], sizes[row], a.threads);
 
 			print_result(argv[i], &r, ticks, out, i == first && row == 0);
 			worst |= r.refused;

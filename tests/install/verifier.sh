@@ -13,7 +13,7 @@ cd "$work"
 wants=$(nm -u "$library" | awk '$1 == "U" { print $2 }' | grep -vxE 'memcpy|memmove|memset|memcmp' || true)
 [ -z "$wants" ] || { echo "liblfi-verify.a asks for: $wants" >&2; exit 1; }
 gives=$(nm -g --defined-only "$library" | awk 'NF == 3 { print $3 }' | sort | tr '\n' ' ')
-[ "$gives" = "lfi_cpu_feature_name lfi_verify lfi_verify_rule_name lfi_verify_scratch_size " ] ||
+[ "$gives" = "lfi_cpu_feature_name lfi_verify lfi_verify_finish lfi_verify_part lfi_verify_rule_name lfi_verify_scratch_size " ] ||
 	{ echo "liblfi-verify.a defines: $gives" >&2; exit 1; }
 echo "defines its own functions, asks for memory functions only: ok"
 
