@@ -67,6 +67,17 @@ verdict(const unsigned char *code, size_t size, uint64_t offset)
 }
 
 static int
+verdict_in_parts(const unsigned char *code, size_t size)
+{
+	static uint64_t scratch[2 * 4096 / 64];
+	struct LFIVerifyPart parts[3];
+
+	for (size_t i = 0; i < 3; i++)
+		lfi_verify_part(NULL, code, size, 0x100000, scratch, sizeof scratch, i, 3, &parts[i]);
+	return lfi_verify_finish(NULL, code, size, 0x100000, scratch, sizeof scratch, parts, 3, NULL, NULL, NULL);
+}
+
+static int
 test(void)
 {
 	static unsigned char code[4096];
@@ -82,6 +93,11 @@ test(void)
 	memcpy(code + 100, "\x8b\x07\x90", 3);
 	if (verdict(code, sizeof code, 0x100000) != LFI_RULE_MEMORY)
 		return 4;
+	if (!verdict_in_parts(code, sizeof code))
+		return 5;
+	memset(code, 0x90, sizeof code);
+	if (verdict_in_parts(code, sizeof code))
+		return 6;
 	return lfi_verify_rule_name(LFI_RULE_MEMORY)[0] != 'm' || lfi_cpu_feature_name(0)[0] != 's';
 }
 

@@ -6,7 +6,7 @@
 #   tests/sanitize/thread.sh SOURCE BUILD
 set -eu
 source=$1 build=$2
-tests='core_stress core_fork core_interrupt core_release linux_fork linux_storm'
+tests='verify_threads core_stress core_fork core_interrupt core_release linux_fork linux_storm'
 
 cmake -S "$source" --preset tsan -B "$build" -DLFI_SYSROOT=OFF >/dev/null
 cmake --build "$build" -j2 --target $tests >/dev/null

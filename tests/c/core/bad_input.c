@@ -155,6 +155,38 @@ bad_regions_are_refused(void)
 }
 
 static bool
+bad_parts_are_refused(void)
+{
+	static _Alignas(8) char scratch[64];
+	static const char code[64];
+	struct LFIVerifyPart part;
+
+	return lfi_verify_part(NULL, NULL, 32, 0, scratch, 64, 0, 1, &part) == 1 &&
+	       lfi_verify_part(NULL, code, 33, 0, scratch, 64, 0, 1, &part) == 1 &&
+	       lfi_verify_part(NULL, code, 32, 0, NULL, 64, 0, 1, &part) == 1 &&
+	       lfi_verify_part(NULL, code, 32, 0, scratch, 64, 0, 1, NULL) == 1 &&
+	       lfi_verify_part(NULL, code, 32, 0, scratch, 64, 1, 1, &part) == 1 &&
+	       lfi_verify_part(NULL, code, 32, 0, scratch, 64, 0, SIZE_MAX, &part) == 1 &&
+	       lfi_verify_part(NULL, code, 32, 0, scratch, 64, SIZE_MAX, 0, &part) == 1;
+}
+
+/* Without parts that fit it is lfi_verify. */
+static bool
+bad_joins_are_refused(void)
+{
+	static _Alignas(8) char scratch[64];
+	static const char code[64];
+	static const struct LFIVerifyPart parts[1];
+
+	return lfi_verify_finish(NULL, NULL, 32, 0, scratch, 64, parts, 1, NULL, NULL, NULL) == 1 &&
+	       lfi_verify_finish(NULL, code, 33, 0, scratch, 64, parts, 1, NULL, NULL, NULL) == 1 &&
+	       lfi_verify_finish(NULL, code, 32, 0, NULL, 64, parts, 1, NULL, NULL, NULL) == 1 &&
+	       lfi_verify_finish(NULL, code, 32, 0, scratch, 64, NULL, 1, NULL, NULL, NULL) == 1 &&
+	       lfi_verify_finish(NULL, code, 32, 0, scratch, 64, parts, 0, NULL, NULL, NULL) == 1 &&
+	       lfi_verify_finish(NULL, code, 32, 0, scratch, 64, parts, SIZE_MAX, NULL, NULL, NULL) == 1;
+}
+
+static bool
 unknown(const char *(*name)(int))
 {
 	static const int numbers[] = {-1, INT32_MIN, INT32_MAX, 1000};
@@ -253,6 +285,8 @@ bad_signals_are_the_hosts_own(void)
 	X(lfi_sys_handler, ENGINE, 0, VOID(lfi_sys_handler(h, NULL)))                                                  \
 	X(lfi_trampoline_addr, NONE, 0, bad_calls_are_refused())                                                       \
 	X(lfi_verify, NONE, 0, bad_regions_are_refused())                                                              \
+	X(lfi_verify_finish, NONE, 0, bad_joins_are_refused())                                                         \
+	X(lfi_verify_part, NONE, 0, bad_parts_are_refused())                                                           \
 	X(lfi_verify_rule_name, NONE, 0, unknown(lfi_verify_rule_name))                                                \
 	X(lfi_verify_scratch_size, NONE, 0, lfi_verify_scratch_size(SIZE_MAX) >= SIZE_MAX / 4)                         \
 	X(lfi_version, NONE, 0, lfi_version() == LFI_VERSION_NUMBER)                                                   \
