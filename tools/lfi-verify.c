@@ -15,7 +15,6 @@
 
 #include "verify.h"
 
-#define JOBS_MAX 256u
 #define FILE_MAX SANDBOX_SIZE /* bytes: what is larger is not read */
 
 /* One file of the command line, and what there is to say about it. */
@@ -264,7 +263,8 @@ usage(FILE *to)
 	      "      --features                   say which processors run the code, and what it uses of them\n"
 	      "      --stats                      say what the code consists of\n"
 	      "      --json                       print all of it as JSON\n"
-	      "  -j, --jobs=N                     look at N files at a time (default: number of processors)\n"
+	      "  -j, --jobs=N                     use N threads, for several files or the parts of large ones\n"
+	      "                                   (default: number of processors)\n"
 	      "  -q, --quiet                      print nothing but what cannot be read\n"
 	      "  -h, --help                       print this\n"
 	      "      --version                    print the version\n\n"
@@ -430,6 +430,7 @@ main(int argc, char **argv)
 		    : processors < (long) JOBS_MAX ? (unsigned) processors
 						   : JOBS_MAX,
 	};
+	size_t count;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "s:j:qh", options, NULL)) != -1)
@@ -444,5 +445,7 @@ main(int argc, char **argv)
 		return UNREADABLE;
 	}
 	a.verify.max_violations = SIZE_MAX; /* take_violation stops it */
-	return files_verify(&a, argv + optind, (size_t) (argc - optind));
+	count = (size_t) (argc - optind);
+	a.split = a.jobs > count ? (unsigned) (a.jobs / count) : 1;
+	return files_verify(&a, argv + optind, count);
 }

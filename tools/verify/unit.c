@@ -54,14 +54,12 @@ pages_verify(struct unit *unit)
 	if (!scratch)
 		return unreadable(unit, "not enough memory");
 	start = now();
-	refused = lfi_verify(&unit->arguments->verify, unit->pages, unit->pages_size, unit->address, scratch,
-	    scratch_size, take_violation, unit, &report);
+	refused = pages_judge(unit, scratch, scratch_size, take_violation, &report);
 	unit->seconds += now() - start;
 	unit->code_bytes += unit->pages_size;
 	unit->instructions += report.instructions;
 	unit->cpu |= report.cpu;
 	unit->code |= report.code;
-	atomic_fetch_add(&unit->progress->bytes, unit->pages_size);
 	free(scratch);
 	if (!refused && unit->arguments->stats)
 		mix_add(&unit->mix, unit->pages, unit->pages_size);

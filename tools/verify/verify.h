@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define SANDBOX_SIZE ((uint64_t) 1 << 32)
+#define JOBS_MAX 256u
 #define TRAP 0xcc /* int3, with which the loader fills what the file leaves of a code page */
 
 enum { ACCEPTED = 0, REFUSED = 1, UNREADABLE = 2 };
@@ -18,6 +19,7 @@ struct arguments {
 	size_t max_errors; /* of a file; 0 means all */
 	uint64_t offset;   /* of flat code */
 	unsigned jobs;
+	unsigned split; /* threads for each region: more than one when there are fewer files than jobs */
 	bool raw, quiet, json, features, stats, disassemble;
 };
 
@@ -114,6 +116,12 @@ int unreadable(struct unit *unit, const char *format, ...) __attribute__((format
 
 /* Verifies whole pages around the bytes at `address`, as the loader makes them. */
 int region_verify(struct unit *unit, uint64_t address, const uint8_t *bytes, uint64_t size);
+
+/* ---- split.c ---- */
+
+/* lfi_verify over the unit's pages. */
+int pages_judge(
+    struct unit *unit, void *scratch, size_t scratch_size, LFIViolationFn fn, struct LFIVerifyReport *report);
 
 /* ---- elf.c ---- */
 

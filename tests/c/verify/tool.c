@@ -825,6 +825,59 @@ many_files_come_out_in_their_order(void **state)
 	expect_shell(2, "not a value", "--jobs=x file01");
 }
 
+/* The first line of what it says, without the throughput. */
+static void
+judge_large(char line[400], int *status, const char *arguments)
+{
+	char *end;
+
+	snprintf(line, 400, "%s", shell(status, "cd %s && %s %s large 2>&1", work, tool(), arguments));
+	end = strstr(line, " (");
+	if (end)
+		*end = 0;
+}
+
+/* Calls to and fro, and drift pending at every bundle's end: parts have much to do with each other. */
+static void
+large_files_are_looked_at_in_parts_with_the_same_result(void **state)
+{
+	static uint8_t code[17 << 20]; /* so large that one thread takes parts, too */
+	static const struct {
+		size_t at;
+		uint8_t byte;
+		int status;
+	} rows[] = {{0, 0x50, 0}, {12345 * 32 + 10, 0x06, 1}, {sizeof code - 32, 0x06, 1}, {9 * 32 + 31, 0xb8, 1},
+	    {300000 * 32 + 2, 0x01, 1} /* a call to no instruction */};
+	static const char *const ways[] = {"--raw --jobs=2 --quiet", "--raw --jobs=3", "--raw --jobs=100 --max-errors=2"};
+
+	for (size_t at = 0; at < sizeof code; at += 32) {
+		int32_t distance = (int32_t) (at * 40503 % sizeof code / 32 * 32 - (at + 6));
+
+		memset(code + at, 0x90, 32);
+		memcpy(code + at, "\x50\xe8", 2);
+		memcpy(code + at + 2, &distance, 4);
+		if (at + 32 < sizeof code)
+			memcpy(code + at + 6, "\x48\x83\xec\x08", 4);
+	}
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		char one[400], other[400];
+		uint8_t kept = code[rows[i].at];
+		int status;
+
+		code[rows[i].at] = rows[i].byte;
+		write_file("large", code, sizeof code);
+		judge_large(one, &status, "--raw --jobs=1");
+		assert_int_equal(status, rows[i].status);
+		for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+			judge_large(other, &status, ways[way]);
+			assert_int_equal(status, rows[i].status);
+			if (way > 0)
+				assert_string_equal(one, other);
+		}
+		code[rows[i].at] = kept;
+	}
+}
+
 static void
 the_standard_input_is_a_file(void **state)
 {
@@ -988,6 +1041,7 @@ main(void)
 	    cmocka_unit_test(statistics_say_what_code_consists_of),
 	    cmocka_unit_test(statistics_count_the_instructions_that_the_verifier_counts),
 	    cmocka_unit_test(many_files_come_out_in_their_order),
+	    cmocka_unit_test(large_files_are_looked_at_in_parts_with_the_same_result),
 	    cmocka_unit_test(the_standard_input_is_a_file),
 	    cmocka_unit_test(who_waits_at_a_terminal_sees_how_far_it_is),
 	    cmocka_unit_test(names_do_not_reach_the_terminal_as_commands),
