@@ -9,12 +9,13 @@ die() {
 	exit 1
 }
 
-[ $# = 5 ] || { echo "usage: programs.sh lua|minigzip CC DOWNLOADS WORK OUTPUT" >&2; exit 2; }
+[ $# = 5 ] || { echo "usage: programs.sh lua|minigzip|sqlite CC DOWNLOADS WORK OUTPUT" >&2; exit 2; }
 program=$1 cc=$2 downloads=$3 work=$4 output=$5
 toolchain=$(cd "$(dirname "$0")" && pwd)
 case $program in
 lua) source=lua ;;
 minigzip) source=zlib ;;
+sqlite) source=sqlite ;;
 *) die "no program '$program'" ;;
 esac
 tarball=$("$toolchain/fetch.sh" $source "$downloads")
@@ -37,6 +38,14 @@ minigzip)
 	build env CC="$cc" CFLAGS=-O2 ./configure --static
 	build make minigzip
 	binary=minigzip
+	;;
+sqlite)
+	# The makefile puts all of it into one file, which takes tclsh; from there on a plain compile is enough.
+	build ./configure --disable-tcl --disable-shared --disable-readline
+	build make sqlite3.c shell.c
+	build $cc -O2 -DSQLITE_THREADSAFE=0 -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_ENABLE_MATH_FUNCTIONS \
+		-DSQLITE_ENABLE_FTS4 -DSQLITE_ENABLE_FTS5 -DSQLITE_ENABLE_RTREE -o sqlite sqlite3.c shell.c -lm
+	binary=sqlite
 	;;
 esac
 cp "$binary" "$output"
