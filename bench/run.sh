@@ -34,7 +34,7 @@ for bench in calls interrupt fault snapshot scale verify; do
 	echo "== $bench"
 	case $bench in
 	interrupt) "$build/bin/bench-interrupt" --json "$build/bench/interrupt.json" "$build/programs/block.lfi" ;;
-	verify) "$build/bin/bench-verify" --json "$build/bench/verify.json" --sizes "$build/programs/lua.lfi" ;;
+	verify) "$build/bin/bench-verify" --json "$build/bench/verify.json" --sizes --threads 2 ;;
 	snapshot | scale) "$build/bin/bench-$bench" --json "$build/bench/$bench.json" "$build/examples/add.lfi" ;;
 	*) "$build/bin/bench-$bench" --json "$build/bench/$bench.json" ;;
 	esac
