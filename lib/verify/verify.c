@@ -138,7 +138,7 @@ struct part {
 	const void *code, *scratch;
 	size_t size;
 	uint64_t offset;
-	uint32_t number, count;
+	size_t number, count;
 	uint32_t policy, bundle;
 	uint32_t single_thread, no_rdtsc; /* 0 or 1: whatever memory held, these can be read */
 	uint32_t accepted;                /* by itself */
@@ -155,8 +155,8 @@ part_of(const struct verify *v, size_t number, size_t count)
 	    .scratch = v->targets,
 	    .size = v->size,
 	    .offset = v->offset,
-	    .number = (uint32_t) number,
-	    .count = (uint32_t) count,
+	    .number = number,
+	    .count = count,
 	    .policy = (uint32_t) v->policy,
 	    .bundle = v->bundle,
 	    .single_thread = v->single_thread,
@@ -191,7 +191,6 @@ narrow(const struct verify *v, size_t start, size_t end)
 	part.behind = v->size - end;
 	part.targets += start / 64;
 	part.wanted += start / 64;
-	part.fn = NULL;
 	part.max_violations = 1;
 	return part;
 }
@@ -298,8 +297,7 @@ lfi_verify_finish(const struct LFIVerifyOptions *opts, const void *code, size_t 
 	struct verify v = {.max_violations = 1};
 
 	if (take_options(&v, opts) == 0 && take_region(&v, code, size, offset) == 0 &&
-	    take_scratch(&v, scratch, scratch_size) == 0 && parts && count > 0 && count <= LFI_VERIFY_PARTS_MAX &&
-	    parts_join(&v, parts, count)) {
+	    take_scratch(&v, scratch, scratch_size) == 0 && parts && count > 0 && parts_join(&v, parts, count)) {
 		give_report(report, &v);
 		return 0;
 	}

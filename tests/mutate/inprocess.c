@@ -30,13 +30,14 @@ extern uint8_t x64_quick[];
 extern size_t lfi_tables_size __attribute__((weak));
 int places_main(void) __attribute__((weak));
 
-int rules_main(void), api_main(void), allow_main(void), kinds_main(void), bounds_main(void), quick_main(void);
+int rules_main(void), api_main(void), allow_main(void), kinds_main(void), bounds_main(void), quick_main(void),
+    parts_main(void);
 
 static const struct {
 	const char *name;
 	int (*main)(void);
 } tests[] = {{"rules", rules_main}, {"api", api_main}, {"kinds", kinds_main}, {"allow", allow_main},
-    {"bounds", bounds_main}, {"quick", quick_main}, {"places", places_main}};
+    {"bounds", bounds_main}, {"quick", quick_main}, {"parts", parts_main}, {"places", places_main}};
 
 #define UNCOMPILED 99
 #define SAME 98

@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 CFLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-w", "-fsanitize=bounds,shift", "-fsanitize-undefined-trap-on-error",
           "-I", str(slow.SOURCE / "include"), "-I", str(slow.SOURCE / "tests/c"), "-iquote", str(slow.VERIFY),
           "-iquote", str(slow.VERIFY / "x64"), "-iquote", str(slow.SOURCE / "lib/base")]
-TESTS = ["rules", "api", "allow", "bounds", "quick"]
+TESTS = ["rules", "api", "allow", "bounds", "quick", "parts"]
 
 
 def functions(lines):
@@ -209,7 +209,7 @@ assemble_all(const char *(*text)(size_t i), size_t count)
     for test in TESTS:
         source = HERE / "inprocess_allow.c" if test == "allow" else slow.TESTS / (test + ".c")
         jobs.append((source, "test_" + test, ["-I", str(include), "-I", str(slow.TESTS), "-include", str(HERE / "inprocess.h"),
-                                                                "-Dmain=%s_main" % test, "-DSTRIDE=512"]))
+                                                                "-Dmain=%s_main" % test, "-DSTRIDE=64", "-DCOUNT_ASKED"]))
     jobs.append((HERE / "inprocess.c", "inprocess", []))
     children = []
     for source, name, more in jobs:
@@ -237,8 +237,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=0, help="start no mutant after so long")
     options = parser.parse_args()
     if not options.tests:
-        options.tests = {"x64/rows.h": "places,rules,api", "x64/quick.c": "quick,api,bounds",
-                         "gen/compile.c": "quick"}.get(options.file, "rules,api,kinds")
+        options.tests = {"x64/rows.h": "places,rules,api", "x64/quick.c": "quick,api,bounds,parts", "x64/parts.c": "parts",
+                         "verify.c": "api,parts,rules,bounds", "gen/compile.c": "quick"}.get(options.file, "rules,api,kinds")
     folder = Path(options.build) / options.file.replace("/", "_")
     folder.mkdir(parents=True, exist_ok=True)
     file = Rows(options.match) if options.file == "x64/rows.h" else File(options.file, options.match)
@@ -250,7 +250,8 @@ def main():
     dropped = file_dropped = compile_mutants(file, folder)
     (folder.parent / "common").mkdir(exist_ok=True)
     subprocess.run(["gcc", "-o", str(folder / "inprocess"), str(folder / "mutated.o"),
-                    *compile_rest(file, folder.parent / "common"), "-lcmocka", "-lZydis"], check=True)
+                    *compile_rest(file, folder.parent / "common"), "-Wl,--wrap=rules_alone,--wrap=rules_bundle", "-ldl",
+                    "-lcmocka", "-lZydis"], check=True)
     (folder / "outside.txt").write_text("".join(m.key + "\n" for m in file.outside))
     print("inprocess: %d mutants, %d do not compile, %d outside of functions" %
           (len(file.variants), dropped, len(file.outside)), flush=True)

@@ -33,8 +33,9 @@ CFLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O0", "-fPIC", "-Werror=override-init"
 LEFT_OUT = {"x64/text.c"}
 # What the quick walk's tables are made by, from the rows; the first is no part of the library.
 GENERATOR = ["gen/compile.c", "x64/table.c"]
-# tool.c is a test of lfi-verify, the program; oracle.c needs LLVM and takes long, and its Zydis is allow.c's too.
-TESTS_LEFT_OUT = {"tool", "oracle"}
+# tool.c is a test of lfi-verify, the program; oracle.c needs LLVM and takes long, and its Zydis is allow.c's too; real.c
+# needs programs for the sandbox, and threads.c ThreadSanitizer.
+TESTS_LEFT_OUT = {"tool", "oracle", "real", "threads"}
 MEMORY = 2 << 30
 
 

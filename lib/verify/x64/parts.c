@@ -10,24 +10,11 @@
 #include "quick.h"
 #include "verify.h"
 
-/* Prefixes: none of these bytes is the opcode of a direct branch. */
+/* In front of a direct branch that is accepted: hints, and what linkers leave of other instructions. */
 static bool
 is_prefix(uint8_t byte)
 {
-	switch (byte) {
-	case 0x26:
-	case 0x2e:
-	case 0x36:
-	case 0x3e:
-	case 0x40 ... 0x4f:
-	case 0x64 ... 0x67:
-	case 0xf0:
-	case 0xf2:
-	case 0xf3:
-		return true;
-	default:
-		return false;
-	}
+	return byte == 0x2e || byte == 0x3e || byte == 0x48 || byte == 0x67;
 }
 
 /* Whether the accepted instruction at `pos` is a direct branch, and where it goes: from code[0], perhaps outside. */
@@ -53,14 +40,13 @@ branch_at(const struct verify *v, size_t pos, uint64_t *target)
 	return true;
 }
 
-/* Of a word of v->wanted the bits of the bundles whose first is set. */
+/* Of a word of v->wanted the bits of the bundles whose first is set. No branch begins at a bundle's last byte. */
 static uint64_t
 noted(const struct verify *v, uint64_t word)
 {
-	uint64_t first = v->bundle == 32 ? 0x0000000100000001 : 0x0001000100010001;
+	uint64_t first = word & (v->bundle == 32 ? 0x0000000100000001 : 0x0001000100010001);
 
-	first &= word;
-	return word & ((first << (v->bundle - 1) << 1) - first);
+	return word & ((first << (v->bundle - 1)) - first);
 }
 
 void

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -49,13 +50,30 @@ append(const struct LFIViolation *violation, void *user)
 
 static uint64_t scratch[2 * (SIZE / 64 + 1)];
 
+/* Where the region will be. */
+static uint64_t place = OFFSET;
+
+/* `size` bytes that end at a page that nobody may read. */
+static uint8_t *
+guarded(size_t size)
+{
+	static uint8_t *pages;
+
+	if (!pages) {
+		pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		assert_true(pages != MAP_FAILED);
+		assert_int_equal(mprotect(pages + 4096, 4096, PROT_NONE), 0);
+	}
+	return pages + 4096 - size;
+}
+
 static void
 judge_whole(struct outcome *outcome, const struct LFIVerifyOptions *options, const uint8_t *code, size_t size)
 {
 	memset(outcome, 0, sizeof *outcome);
 	outcome->report.struct_size = sizeof outcome->report;
 	outcome->refused = lfi_verify(
-	    options, code, size, OFFSET, scratch, sizeof scratch, append, outcome, &outcome->report);
+	    options, code, size, place, scratch, sizeof scratch, append, outcome, &outcome->report);
 }
 
 /*
@@ -76,10 +94,10 @@ judge_parts(struct outcome *outcome, const struct LFIVerifyOptions *options, con
 	for (size_t i = 0; i < count; i++) {
 		size_t number = (first + i * step) % count;
 
-		lfi_verify_part(options, code, size, OFFSET, scratch, sizeof scratch, number, count, &parts[number]);
+		lfi_verify_part(options, code, size, place, scratch, sizeof scratch, number, count, &parts[number]);
 	}
 	scratch[(size + 63) / 64] |= 1;
-	outcome->refused = lfi_verify_finish(options, code, size, OFFSET, scratch, sizeof scratch, parts, count,
+	outcome->refused = lfi_verify_finish(options, code, size, place, scratch, sizeof scratch, parts, count,
 	    append, outcome, &outcome->report);
 	outcome->again = !(scratch[(size + 63) / 64] & 1);
 }
@@ -136,14 +154,14 @@ snippet_text(size_t i)
 
 /* A place where an instruction begins, or seldom any. */
 static size_t
-some_place(const uint8_t *code, size_t size)
+some_target(const uint8_t *code, size_t size)
 {
-	size_t place;
+	size_t target;
 
 	do
-		place = 32 + random64() % (size - 32);
-	while (random64() % 200 && !(scratch[place / 64] >> place % 64 & 1));
-	return place;
+		target = 32 + random64() % (size - 32);
+	while (random64() % 200 && !(scratch[target / 64] >> target % 64 & 1));
+	return target;
 }
 
 static void
@@ -168,7 +186,7 @@ fill(uint8_t *code, size_t size, const struct code *from)
 
 		if (memcmp(code + at, from[SLOT].bytes, 32) != 0)
 			continue;
-		distance = (int32_t) (some_place(code, size) - (at + 7));
+		distance = (int32_t) (some_target(code, size) - (at + 7));
 		code[at + 2] = random64() % 2 ? 0xe8 : 0xe9;
 		memcpy(code + at + 3, &distance, 4);
 	}
@@ -227,11 +245,14 @@ put_branch(uint8_t *code, size_t at, size_t which, size_t target)
 	memcpy(code + at + size - distance, &far, distance);
 }
 
+static const struct LFIVerifyOptions bundle16 = {.struct_size = sizeof bundle16, .bundle = 16, .max_violations = 100};
+
 /* In either direction, from the start of a part and from its end, which are walked in different ways. */
 static void
 branches_go_to_instructions_of_other_parts(void **state)
 {
-	static const size_t places[][2] = {{72, 131}, {104, 131}, {131, 67}, {167, 67}, {72, 163}, {131, 99}};
+	static const size_t places[][2] = {
+	    {72, 131}, {104, 131}, {131, 67}, {167, 67}, {72, 163}, {131, 99}, {94, 131}, {80, 131}, {64, 131}, {78, 163}};
 	unsigned good = 0;
 
 	differ = 0;
@@ -253,10 +274,172 @@ branches_go_to_instructions_of_other_parts(void **state)
 				/* Instructions begin at 0 to 2 and 7; the group goes on to 15. */
 				assert_true(whole.refused || into <= 2 || into == 7);
 				compare(NULL, code, sizeof code);
+				compare(&bundle16, code, sizeof code);
 			}
 		}
 	}
-	assert_true(good >= 20 * 6 * 4);
+	assert_true(good >= 20 * 7 * 4);
+	assert_int_equal(differ, 0);
+}
+
+/* With any byte or two in front, whatever that makes of it. */
+static void
+branches_with_prefixes_go_to_instructions_of_other_parts(void **state)
+{
+	static const uint8_t second[] = {0x90, 0x2e, 0x3e, 0x48, 0x67, 0x66, 0x41, 0xf2, 0xf3, 0x65, 0xf0};
+	unsigned good = 0, bad = 0;
+
+	differ = 0;
+	for (unsigned first = 0; first < 256; first++) {
+		for (size_t j = 0; j < sizeof second; j++) {
+			for (size_t which = 0; which < 10; which++) {
+				for (size_t into = 2; into < 4; into++) {
+					static struct outcome whole;
+					uint8_t code[192];
+
+					memset(code, 0x90, sizeof code);
+					code[133] = 0xb8;
+					code[72] = (uint8_t) first;
+					code[73] = second[j];
+					put_branch(code, 74, which, 131 + into);
+					if (second[j] == 0x90)
+						memmove(code + 73, code + 74, 10);
+					judge_whole(&whole, NULL, code, sizeof code);
+					*(whole.refused ? &bad : &good) += 1;
+					compare(NULL, code, sizeof code);
+				}
+			}
+		}
+	}
+	assert_true(good > 1000 && bad > 10000);
+	assert_int_equal(differ, 0);
+}
+
+/* What is noted of them is where they are, and nothing else. */
+static void
+a_part_notes_where_it_leads_to_instructions_of_others(void **state)
+{
+	static const struct {
+		size_t at, which, target;
+		bool noted;
+	} rows[] = {
+	    {19, 1, 70, true},
+	    {64, 1, 130, true},
+	    {70, 0, 75, false}, {75, 1, 128, true},  /* is a target, leads to a bundle of another part, in one that is noted */
+	    {83, 0, 70, false},                      /* to one that stays in its part */
+	    {94, 0, 141, true},                      /* ends its bundle */
+	    {98, 0, 104, false}, {104, 1, 160, false}, /* the same in one that is not noted */
+	    {213, 1, 67, true},
+	};
+	const size_t words = 4;
+	uint8_t code[256];
+
+	memset(code, 0x90, sizeof code);
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		put_branch(code, rows[i].at, rows[i].which, rows[i].target);
+	for (unsigned round = 0; round < 4; round++) {
+		struct LFIVerifyOptions options = {.struct_size = sizeof options, .bundle = round % 2 ? 16 : 32};
+		size_t count = round < 2 ? 4 : 2;
+		uint64_t expected[4] = {0};
+		struct LFIVerifyPart part;
+
+		for (size_t number = 0; number < count; number++)
+			lfi_verify_part(&options, code, sizeof code, OFFSET, scratch, sizeof scratch, number, count, &part);
+		for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+			if (rows[i].noted && rows[i].at * count / 256 != rows[i].target * count / 256)
+				expected[rows[i].at / 64] |= (uint64_t) 1 << rows[i].at % 64;
+		for (size_t i = 0; i < words; i++)
+			if (scratch[words + i] != expected[i])
+				fail_msg("round %u, word %zu: %lx, not %lx", round, i, scratch[words + i], expected[i]);
+	}
+}
+
+/* In a bundle that is noted for another, and as a target: it is looked at, but not looked up. */
+static void
+a_branch_out_of_the_region_is_no_branch_to_another_part(void **state)
+{
+	uint8_t code[160];
+
+	memset(code, 0x90, sizeof code);
+	put_branch(code, 64, 1, 130);
+	put_branch(code, 70, 0, 75);
+	put_branch(code, 75, 1, 160);
+	accepted = differ = 0;
+	compare(NULL, code, sizeof code);
+	assert_int_equal(accepted, 1);
+	assert_int_equal(differ, 0);
+}
+
+/* Outside of the region only a bundle's start is a target. */
+static void
+branches_out_of_the_region_go_to_bundles(void **state)
+{
+	static const long targets[] = {-64, -63, -32, -1, 256, 257, 288, 320, 321, 511, 512, 640, 1023};
+	uint8_t code[256];
+
+	differ = 0;
+	for (size_t from = 32; from < sizeof code; from += 24) {
+		for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+			static struct outcome whole;
+
+			if (from % 32 > 32 - 5)
+				continue;
+			memset(code, 0x90, sizeof code);
+			put_branch(code, from, 1, (size_t) targets[i]);
+			judge_whole(&whole, NULL, code, sizeof code);
+			assert_int_equal(whole.refused, targets[i] % 32 != 0);
+			compare(NULL, code, sizeof code);
+		}
+	}
+	assert_int_equal(differ, 0);
+}
+
+/* At either end of the sandbox: what a part's instructions reach depends on where the part is. */
+static void
+the_sandbox_ends_where_it_does_for_all_parts(void **state)
+{
+	static const struct {
+		bool top;
+		int32_t to; /* from the end */
+		bool accepted;
+	} rows[] = {{true, -4, true}, {true, -3, false}, {false, 0, true}, {false, -1, false}};
+	uint8_t code[512];
+
+	differ = 0;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		place = rows[i].top ? ((uint64_t) 1 << 32) - sizeof code : 0;
+		for (size_t at = 32; at < sizeof code; at += 32) {
+			static struct outcome whole;
+			int32_t distance = (rows[i].top ? (int32_t) sizeof code : 0) + rows[i].to - (int32_t) (at + 6);
+
+			memset(code, 0x90, sizeof code);
+			memcpy(code + at, "\x8b\x05", 2); /* movl distance(%rip), %eax */
+			memcpy(code + at + 2, &distance, 4);
+			judge_whole(&whole, NULL, code, sizeof code);
+			assert_int_equal(whole.refused, !rows[i].accepted);
+			compare(NULL, code, sizeof code);
+		}
+	}
+	place = OFFSET;
+	assert_int_equal(differ, 0);
+}
+
+/* A jump to the last byte, which is a prefix, and a jump to another part in the same bundle. */
+static void
+no_byte_behind_a_part_that_is_refused_is_read(void **state)
+{
+	uint8_t *code = guarded(128);
+	struct LFIVerifyPart part;
+
+	memset(code, 0x90, 128);
+	put_branch(code, 96, 1, 7);
+	put_branch(code, 101, 1, 127);
+	code[127] = 0x2e;
+	assert_int_equal(lfi_verify_part(NULL, code, 128, OFFSET, scratch, sizeof scratch, 1, 2, &part), 1);
+	differ = 0;
+	compare(NULL, code, 128);
+	code[127] = 0x90;
+	compare(NULL, code, 128);
 	assert_int_equal(differ, 0);
 }
 
@@ -306,18 +489,20 @@ static const struct pending pending[] = {
 static void
 what_is_pending_is_confirmed_in_another_part_or_refused(void **state)
 {
+	const struct LFIVerifyOptions options = {.struct_size = sizeof options, .max_violations = 100};
+
 	differ = 0;
 	for (size_t i = 0; i < sizeof pending / sizeof pending[0]; i++) {
 		static struct outcome whole;
-		uint8_t code[320];
+		uint8_t *code = guarded(320);
 
-		memset(code, 0x90, sizeof code);
+		memset(code, 0x90, 320);
 		for (size_t j = 0; j < 4 && pending[i].bundles[j].bytes; j++)
 			put_bundle(code, pending[i].bundles[j].at, pending[i].bundles[j].bytes, pending[i].bundles[j].size);
-		judge_whole(&whole, NULL, code, sizeof code);
+		judge_whole(&whole, &options, code, 320);
 		if (whole.refused != !pending[i].accepted)
 			fail_msg("row %zu: %s", i, whole.refused ? whole.text : "accepted");
-		compare(NULL, code, sizeof code);
+		compare(&options, code, 320);
 	}
 	assert_int_equal(differ, 0);
 }
@@ -356,7 +541,7 @@ answer(struct asked *a, const uint8_t *code, size_t size, uint64_t offset, uint6
 {
 	if (lfi_verify_finish(&a->options, code, size, offset, memory, 32, a->parts, count, NULL, NULL, NULL))
 		return REFUSED;
-	return memory == a->scratch && memory[2] & 1 ? BY_PARTS : AGAIN;
+	return memory[2] & 1 ? BY_PARTS : AGAIN;
 }
 
 static void
@@ -376,6 +561,7 @@ parts_of_something_else_say_nothing(void **state)
 	ask(&a);
 	assert_int_equal(answer(&a, a.code, 96, OFFSET, a.scratch, 2), AGAIN);
 	ask(&a);
+	a.other_scratch[2] |= 1;
 	assert_int_equal(answer(&a, a.code, 128, OFFSET, a.other_scratch, 2), AGAIN);
 	ask(&a);
 	assert_int_equal(answer(&a, a.code, 128, OFFSET, a.scratch, 1), AGAIN);
@@ -510,8 +696,8 @@ a_part_says_whether_it_is_good_by_itself(void **state)
 static void
 a_part_touches_its_own_words_only(void **state)
 {
-	static uint8_t code[640];
-	uint64_t memory[20];
+	static uint8_t code[6400];
+	uint64_t memory[201];
 	struct LFIVerifyPart part;
 
 	memset(code, 0x90, sizeof code);
@@ -524,9 +710,9 @@ a_part_touches_its_own_words_only(void **state)
 	}
 	for (size_t number = 0; number < 5; number++) {
 		memset(memory, 0x5a, sizeof memory);
-		lfi_verify_part(NULL, code, sizeof code, OFFSET, memory, sizeof memory, number, 5, &part);
-		for (size_t i = 0; i < 20; i++)
-			if (i % 10 / 2 != number)
+		lfi_verify_part(NULL, code, sizeof code, OFFSET, memory, 1600, number, 5, &part);
+		for (size_t i = 0; i < 201; i++)
+			if (i == 200 || i % 100 / 20 != number)
 				assert_true(memory[i] == 0x5a5a5a5a5a5a5a5a);
 	}
 }
@@ -536,6 +722,12 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(branches_go_to_instructions_of_other_parts),
+	    cmocka_unit_test(branches_with_prefixes_go_to_instructions_of_other_parts),
+	    cmocka_unit_test(a_part_notes_where_it_leads_to_instructions_of_others),
+	    cmocka_unit_test(a_branch_out_of_the_region_is_no_branch_to_another_part),
+	    cmocka_unit_test(branches_out_of_the_region_go_to_bundles),
+	    cmocka_unit_test(the_sandbox_ends_where_it_does_for_all_parts),
+	    cmocka_unit_test(no_byte_behind_a_part_that_is_refused_is_read),
 	    cmocka_unit_test(what_is_pending_is_confirmed_in_another_part_or_refused),
 	    cmocka_unit_test(parts_of_something_else_say_nothing),
 	    cmocka_unit_test(parts_under_other_rules_say_nothing),
