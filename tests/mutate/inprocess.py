@@ -158,7 +158,9 @@ def compile_mutants(file, folder):
     """Drops the mutants that do not compile. Returns how many."""
     source, dropped = folder / "mutated.c", 0
     include = str((slow.VERIFY / file.name).parent)
-    compiler = ["gcc", *CFLAGS, *(["-Dmain=compile_main"] if file.name == slow.GENERATOR[0] else []), "-iquote", include, "-c", str(source)]
+    compiler = ["gcc", *CFLAGS, "-iquote", include, "-c", str(source)]
+    if file.name == slow.GENERATOR[0]:
+        compiler += ["-Dmain=compile_main", '-DCOMPILER="gcc"', '-DINCLUDES="-I %s -iquote %s"' % (slow.SOURCE / "include", slow.VERIFY / "x64")]
     while True:
         source.write_text(file.program())
         done = subprocess.run([*compiler, "-fmax-errors=0", "-fsyntax-only"], capture_output=True, text=True)
@@ -257,7 +259,7 @@ def main():
           (len(file.variants), dropped, len(file.outside)), flush=True)
     equivalents = slow.read_equivalents()
     child = subprocess.Popen([str(folder / "inprocess"), str(options.seconds), *options.tests.split(",")], stdout=subprocess.PIPE, text=True)
-    counts, survivors, known, same = {}, [], 0, {"same": 0, "cautious": 0}
+    counts, survivors, known, same = {}, [], 0, 0
     for line in child.stdout:
         words = line.split()
         if words[0] == "test":
@@ -266,8 +268,8 @@ def main():
         if words[1] == "uncompiled":
             dropped += 1
             continue
-        if words[1] in ("same", "cautious"):
-            same[words[1]] += 1
+        if words[1] == "same":
+            same += 1
             continue
         counts[words[1]] = counts.get(words[1], 0) + 1
         key = file.variants[int(words[0])][0].key
@@ -283,9 +285,9 @@ def main():
             print("inprocess: %d done" % sum(counts.values()), flush=True)
     (folder / "survivors.txt").write_text("".join(key + "\n" for key in survivors))
     tried = sum(counts.values())
-    print("inprocess: %s: %d do not compile; %d make the same tables, %d only more events; %d tried: %s; %d equivalent, %d survive, %d not tried" %
-          (options.file, dropped, same["same"], same["cautious"], tried, counts, known, len(survivors),
-           len(file.variants) + file_dropped - dropped - tried - sum(same.values())))
+    print("inprocess: %s: %d do not compile; %d make the same tables; %d tried: %s; %d equivalent, %d survive, %d not tried" %
+          (options.file, dropped, same, tried, counts, known, len(survivors),
+           len(file.variants) + file_dropped - dropped - tried - same))
     return int(bool(survivors) or child.wait() != 0)
 
 
