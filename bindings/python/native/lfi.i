@@ -31,7 +31,6 @@ typedef long ssize_t;
 	}
 	$result = PyLong_FromLong($1);
 %}
-%typemap(out) int lfi_errno, int lfi_version %{ $result = PyLong_FromLong($1); %}
 %typemap(out) bool %{
 	if (!$1) {
 		native_raise();
@@ -39,16 +38,9 @@ typedef long ssize_t;
 	}
 	$result = SWIG_Py_Void();
 %}
-%typemap(out) bool lfi_box_ptrvalid, bool lfi_ctx_interrupted %{ $result = PyBool_FromLong($1); %}
+%typemap(out) bool lfi_box_ptrvalid %{ $result = PyBool_FromLong($1); %}
 %typemap(out) lfiptr %{
 	if ($1 == (lfiptr) -1) {
-		native_raise();
-		SWIG_fail;
-	}
-	$result = PyLong_FromUnsignedLongLong($1);
-%}
-%typemap(out) lfiptr lfi_proc_sym %{
-	if (!$1) {
 		native_raise();
 		SWIG_fail;
 	}
@@ -78,82 +70,58 @@ typedef long ssize_t;
 	$1 = $input;
 %}
 
-// ---- What goes through as it is ----
+// ---- What goes through as it is: these, of all that the headers declare ----
 
-%ignore LFIError;
-%ignore LFIOptions;
-%ignore LFICacheStats;
-%ignore LFIBoxInfo;
-%ignore LFILimits;
-%ignore LFIBoxStats;
-%ignore LFIFault;
-%ignore LFIInvokeInfo;
-%ignore LFIValue;
-%ignore LFIFn;
-%ignore LFILinuxOptions;
-%ignore LFIVerifyOptions;
-%ignore LFIViolation;
-%ignore LFIVerifyReport;
-%ignore lfi_invoke_info;
-%ignore lfi_trampoline_addr;
-%rename("$ignore", regexmatch$name="_sized$") "";
-// By struct, by function pointer, by pointer to memory: below, or in native.h.
-%ignore lfi_error_get;
-%ignore lfi_error_clear;
-%ignore lfi_errno;
-%ignore lfi_errmsg;
-%ignore lfi_set_log;
-%ignore lfi_new;
-%ignore lfi_cache_stats;
-%ignore lfi_sys_handler;
-%ignore lfi_set_clone_cb;
-%ignore lfi_set_release_cb;
-%ignore lfi_box_info;
-%ignore lfi_box_copyto;
-%ignore lfi_box_copyfm;
-%ignore lfi_box_copystr;
-%ignore lfi_box_ptr;
-%ignore lfi_box_pin;
-%ignore lfi_box_unpin;
-%ignore lfi_box_set_limits;
-%ignore lfi_box_limits;
-%ignore lfi_box_stats;
-%ignore lfi_ctx_new;
-%ignore lfi_ctx_clone;
-%ignore lfi_ctx_regs;
-%ignore lfi_ctx_data;
-%ignore lfi_ctx_box;
-%ignore lfi_ctx_run;
-%ignore lfi_cur_ctx;
-%ignore lfi_ctx_fault;
-%ignore lfi_fault_format;
-%ignore lfi_signal_handle;
-%ignore lfi_call;
-%ignore lfi_fn_new;
-%ignore lfi_fn_free;
-%ignore lfi_fn_call;
-%ignore lfi_box_register_cb;
-%ignore lfi_box_unregister_cb;
-%ignore lfi_box_register_fn;
-%ignore lfi_box_unregister_fn;
-%ignore lfi_linux_new;
-%ignore lfi_proc_load;
-%ignore lfi_proc_box;
-%ignore lfi_proc_symbolize;
-%ignore lfi_proc_fault;
-%ignore lfi_thread_new;
-%ignore lfi_thread_run;
-%ignore lfi_thread_ctx;
-%ignore lfi_linux_init_clone;
-%ignore LFIPool;
-%ignore lfi_pool_new;
-%ignore lfi_pool_take;
-%ignore lfi_pool_give;
-%ignore lfi_pool_free;
-%ignore lfi_verify;
-%ignore lfi_verify_scratch_size;
-%ignore LFI_VERSION_STRING;
-%ignore LFI_CACHE_NONE;
+%rename("$ignore", %$not %$isenum, regexmatch$name="^(LFI|lfi_)") "";
+%rename("%s") LFI_ERR_INVALID;
+%rename("%s") LFI_ERR_NOMEM;
+%rename("%s") LFI_ERR_NOSPACE;
+%rename("%s") LFI_ERR_OS;
+%rename("%s") LFI_ERR_RANGE;
+%rename("%s") LFI_ERR_UNMAPPED;
+%rename("%s") LFI_ERR_VERIFY;
+%rename("%s") LFI_ERR_CPU;
+%rename("%s") LFI_ERR_ELF;
+%rename("%s") LFI_ERR_BUSY;
+%rename("%s") LFI_ERR_FAULT;
+%rename("%s") LFI_ERR_INTERRUPTED;
+%rename("%s") LFI_ERR_DEADLINE;
+%rename("%s") LFI_ERR_LIMIT;
+%rename("%s") LFI_ERR_NOTFOUND;
+%rename("%s") LFI_ERR_SIGNATURE;
+%rename("%s") LFI_PROT_NONE;
+%rename("%s") LFI_PROT_READ;
+%rename("%s") LFI_PROT_WRITE;
+%rename("%s") LFI_PROT_EXEC;
+%rename("%s") LFI_MAP_SHARED;
+%rename("%s") LFI_MAP_PRIVATE;
+%rename("%s") LFI_MAP_FIXED;
+%rename("%s") LFI_MAP_ANONYMOUS;
+%rename("%s") LFI_MAP_FIXED_NOREPLACE;
+%rename("%s") lfi_version_string;
+%rename("%s") lfi_error_name;
+%rename("%s") lfi_free;
+%rename("%s") lfi_box_new;
+%rename("%s") lfi_box_mapany;
+%rename("%s") lfi_box_mapat;
+%rename("%s") lfi_box_mprotect;
+%rename("%s") lfi_box_munmap;
+%rename("%s") lfi_box_ptrvalid;
+%rename("%s") lfi_box_init_ret;
+%rename("%s") lfi_ctx_free;
+%rename("%s") lfi_ctx_tp;
+%rename("%s") lfi_ctx_set_tp;
+%rename("%s") lfi_ctx_exit;
+%rename("%s") lfi_ctx_token;
+%rename("%s") lfi_ctx_interrupt;
+%rename("%s") lfi_linux_free;
+%rename("%s") lfi_proc_new;
+%rename("%s") lfi_proc_stdio;
+%rename("%s") lfi_proc_thread;
+%rename("%s") lfi_snapshot_new;
+%rename("%s") lfi_snapshot_clone;
+%rename("%s") lfi_snapshot_free;
+%rename("%s") lfi_signal_reclaim;
 
 // The GIL is held in what uses a box or a context: no other thread can free it meanwhile. What takes long has a sandbox that
 // is held (native.h), or a handle that no other thread has yet.

@@ -124,13 +124,14 @@ class Declarations:
             self._take(node)
 
     def _ast(self, text: str) -> list[Any]:
-        from pycparser import c_parser  # type: ignore[import-untyped]
+        from pycparser import c_parser  # type: ignore[import-untyped] # pyright: ignore[reportMissingTypeStubs]
 
         prelude = "".join(f"typedef int {name};\n" for name in self.typedefs)
         count = len(self.typedefs)
         source = f"{prelude}# 1 \"<declarations>\"\n{text}"
         try:
-            return list(c_parser.CParser().parse(source, "<declarations>").ext[count:])
+            tree: Any = c_parser.CParser().parse(source, "<declarations>")
+            return list(tree.ext[count:])
         except c_parser.ParseError as error:
             raise DeclarationError(f"the declarations do not parse: {error}") from None
 
@@ -256,7 +257,8 @@ class Declarations:
             return found
         members: dict[str, int] = {}
         following = 0
-        for one in node.values.enumerators if node.values is not None else []:
+        enumerators: list[Any] = node.values.enumerators if node.values is not None else []
+        for one in enumerators:
             value = self._constant(one.value) if one.value is not None else following
             members[one.name] = value
             self.constants[one.name] = value
@@ -270,7 +272,8 @@ class Declarations:
     def _function(self, node: Any) -> t.Function:
         parameters: list[t.Parameter] = []
         variadic = False
-        for one in node.args.params if node.args is not None else []:
+        declared: list[Any] = node.args.params if node.args is not None else []
+        for one in declared:
             if type(one).__name__ == "EllipsisParam":
                 variadic = True
                 continue

@@ -48,7 +48,7 @@ def options(
     """Checked options. A host directory that ends in ``:ro`` is read-only."""
     if policy not in ("full", "stores", "jumps"):
         raise ValueError(f"policy={policy!r} is none of full, stores, jumps")
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for inside, outside in (dirs or {}).items():
         text = os.fspath(outside)
         plain, mark = (text[:-3], ":ro") if text.endswith(":ro") else (text, "")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 from types import TracebackType
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar, Union
+from typing import Any, Callable, Generator, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar, Union
 
 from . import _host, _native
 from . import _types as t
@@ -227,6 +227,11 @@ class Library:
     def _pointer(self, address: int, target: t.CType) -> Pointer:
         return Pointer(self._sandbox, address, None if isinstance(target, t.Void) else target)
 
+    def _own(self, pointer: Any) -> Pointer:
+        if not isinstance(pointer, Pointer) or pointer._sandbox is not self._sandbox:
+            raise TypeError(f"{pointer!r} is no pointer of this sandbox")
+        return pointer
+
     # ---- Memory ----
 
     def alloc(self, what: Union[int, str], count: int = 1) -> Pointer:
@@ -258,12 +263,10 @@ class Library:
 
     def free(self, pointer: Pointer) -> None:
         """Give back what :meth:`alloc` gave."""
-        if not isinstance(pointer, Pointer) or pointer._sandbox is not self._sandbox:
-            raise TypeError(f"{pointer!r} is no pointer of this sandbox")
-        self._arena.free(pointer._offset())
+        self._arena.free(self._own(pointer)._offset())
 
     @contextlib.contextmanager
-    def temporary(self, what: Union[int, str, Buffer], count: int = 1) -> Iterator[Pointer]:
+    def temporary(self, what: Union[int, str, Buffer], count: int = 1) -> Generator[Pointer, None, None]:
         """As :meth:`alloc`, or a copy of bytes, for a ``with`` statement; freed at its end."""
         if isinstance(what, (int, str)):
             pointer = self.alloc(what, count)
@@ -280,9 +283,7 @@ class Library:
         made = self._type(type)
         if not isinstance(made, t.Pointer):
             raise TypeError(f"{type!r} is no type of a pointer")
-        if not isinstance(pointer, Pointer) or pointer._sandbox is not self._sandbox:
-            raise TypeError(f"{pointer!r} is no pointer of this sandbox")
-        return self._pointer(pointer._offset(), made.target)
+        return self._pointer(self._own(pointer)._offset(), made.target)
 
     def sizeof(self, type: str) -> int:
         """Bytes of a type."""
@@ -320,8 +321,7 @@ class Library:
         result: t.Kind = made.result.kind(self._sandbox)
         called = function
         if isinstance(made.result, t.Struct):
-            struct, sandbox = made.result, self._sandbox
-            called = lambda *args: struct.encode(function(*args), sandbox)  # noqa: E731
+            called = _encoded(function, made.result, self._sandbox)
         kinds = made.host_kinds(self._sandbox)
         address, token = _native.register_callback(self._sandbox, made.signature(), result, kinds, called)
         self._tokens[address] = token
@@ -329,9 +329,7 @@ class Library:
 
     def release(self, callback: Any) -> None:
         """Take a callback back. Sandboxed code that still calls it faults."""
-        pointer = getattr(callback, "_lfi_pointer", callback)
-        if not isinstance(pointer, Pointer) or pointer._sandbox is not self._sandbox:
-            raise TypeError(f"{callback!r} is no callback of this sandbox")
+        pointer = self._own(getattr(callback, "_lfi_pointer", callback))
         token = self._tokens.pop(pointer._offset(), None)
         if token is None:
             raise make_error(_native.LFI_ERR_NOTFOUND, f"{callback!r} is no callback of this sandbox")
@@ -383,6 +381,15 @@ class Library:
 
     def __repr__(self) -> str:
         return f"<lfi.Library {self._module.name}{' (closed)' if self.closed else ''}>"
+
+
+def _encoded(function: Callable[..., Any], struct: t.Struct, sandbox: Any) -> Callable[..., bytes]:
+    """The function, with its result as bytes of a struct."""
+
+    def called(*args: Any) -> bytes:
+        return struct.encode(function(*args), sandbox)
+
+    return called
 
 
 def _load_module(module: Module) -> Library:

@@ -7,7 +7,7 @@ copied back. The sandbox never sees memory of the host's.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Sequence, Union, cast
 
 from . import _native
 from . import _types as t
@@ -77,9 +77,9 @@ class Out:
     def _take(self, sandbox: Any, address: int, size: int, target: t.CType) -> None:
         self._sandbox = sandbox
         self._type = None if isinstance(target, t.Void) else target
-        self._bytes = sandbox.read(address, size)
+        self._bytes = data = bytes(sandbox.read(address, size))
         if self.room is not None and not isinstance(self.room, int):
-            memoryview(self.room).cast("B")[:] = self._bytes
+            memoryview(self.room).cast("B")[:] = data
 
 
 class InOut(Out):
@@ -175,6 +175,34 @@ def _buffer(loan: _Loan, index: int, value: Any, target: t.CType, const: bool) -
     return _out(loan, InOut(view), target)
 
 
+def _items(loan: _Loan, index: int, items: Sequence[Any], target: t.CType, const: bool) -> Pointer:
+    if not const:
+        raise _fail(loan.spec, index, items, "cannot be written, and the function may: use lfi.InOut with an array")
+    data = b"".join(target.encode(one, loan.spec.sandbox) for one in items)
+    return loan.lend(data, target, len(data))
+
+
+def _text(loan: _Loan, index: int, text: str, type: t.Pointer, const: bool) -> Pointer:
+    if type.target.size > 1:
+        raise _fail(loan.spec, index, text, f"is text, and no '{type.name}'")
+    if not const:
+        raise _fail(loan.spec, index, text, "is text, and the function may write: use lfi.In or lfi.InOut")
+    if "\0" in text:
+        raise ValueError(f"{loan.spec.name}: argument {index + 1}: {text!r:.80} has a NUL in it")
+    data = text.encode() + b"\0"
+    return loan.lend(data, type.target, len(data))
+
+
+def _struct(loan: _Loan, value: t.StructValue, target: t.CType, const: bool) -> Pointer:
+    struct, sandbox = value._type if isinstance(target, t.Void) else target, loan.spec.sandbox
+    data = struct.encode(value, sandbox)
+    pointer = loan.lend(data, target, len(data))
+    if not const:
+        address = pointer._offset()
+        loan.after.append(lambda: value._replace(struct.decode(sandbox.read(address, len(data)), sandbox)))
+    return pointer
+
+
 def _pointer(loan: _Loan, index: int, value: Any, type: t.Pointer, const: bool) -> Any:
     target = type.target
     spec = loan.spec
@@ -192,29 +220,23 @@ def _pointer(loan: _Loan, index: int, value: Any, type: t.Pointer, const: bool) 
     if isinstance(value, Out):
         return _out(loan, value, target)
     if isinstance(value, str):
-        if target.size > 1:
-            raise _fail(spec, index, value, f"is text, and no '{type.name}'")
-        if not const:
-            raise _fail(spec, index, value, "is text, and the function may write: use lfi.In or lfi.InOut")
-        if "\0" in value:
-            raise ValueError(f"{spec.name}: argument {index + 1}: {value!r:.80} has a NUL in it")
-        data = value.encode() + b"\0"
-        return loan.lend(data, target, len(data))
+        return _text(loan, index, value, type, const)
     if isinstance(value, t.StructValue):
-        return loan.lend(target.encode(value, spec.sandbox), target, target.need_size())
+        return _struct(loan, value, target, const)
     if isinstance(value, (list, tuple)) and not isinstance(target, t.Void):
-        if not const:
-            raise _fail(spec, index, value, "cannot be written, and the function may: use lfi.InOut with an array")
-        data = b"".join(target.encode(one, spec.sandbox) for one in value)
-        return loan.lend(data, target, len(data))
+        return _items(loan, index, cast("Sequence[Any]", value), target, const)
+    return _other(loan, index, value, type, const)
+
+
+def _other(loan: _Loan, index: int, value: Any, type: t.Pointer, const: bool) -> Any:
     callback = getattr(value, "_lfi_pointer", None)
     if callback is not None:
         return _pointer(loan, index, callback, type, const)
     try:
         memoryview(value)
     except TypeError:
-        raise _fail(spec, index, value, f"cannot be passed as '{type.name}'") from None
-    return _buffer(loan, index, value, target, const)
+        raise _fail(loan.spec, index, value, f"cannot be passed as '{type.name}'") from None
+    return _buffer(loan, index, value, type.target, const)
 
 
 def _alike(value: Pointer, target: t.CType) -> bool:

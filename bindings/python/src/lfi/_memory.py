@@ -95,11 +95,11 @@ class Pointer(_native.PointerBase):
     def array(self, count: int, *, readonly: bool = False) -> memoryview[Any]:
         """A view of `count` items with their format; ``numpy.asarray`` takes it without a copy."""
         item = self._item()
-        view = self.view(count * item.size, readonly=readonly)
+        view: Any = self.view(count * item.size, readonly=readonly)
         letter = _FORMATS.get((item.code, item.size))
         if letter is None:
             raise TypeError(f"items of type '{item.name}' have no format of a buffer")
-        made: memoryview[Any] = view.cast(letter)  # type: ignore[call-overload]
+        made: memoryview[Any] = view.cast(letter)
         return made
 
     def numpy(self, shape: Union[int, tuple[int, ...]], *, readonly: bool = False) -> numpy.ndarray[Any, Any]:
@@ -109,7 +109,9 @@ class Pointer(_native.PointerBase):
         import numpy as np
 
         count = shape if isinstance(shape, int) else math.prod(shape)
-        return np.asarray(self.array(count, readonly=readonly)).reshape(shape)
+        flat: Any = np.asarray(self.array(count, readonly=readonly))
+        made: numpy.ndarray[Any, Any] = flat.reshape(shape)
+        return made
 
     # ---- Items ----
 

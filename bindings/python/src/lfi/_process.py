@@ -13,11 +13,12 @@ import os
 import select
 import threading
 from types import TracebackType
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeVar, Union
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeVar, Union, cast
 
 from . import _host, _native
 from ._errors import Error, LimitExceeded
 from ._library import Limits
+from ._memory import Buffer
 from .core import Stats
 
 # As subprocess has them. That module, and asyncio, are imported where they are used: importing lfi is quick.
@@ -186,16 +187,19 @@ class _Streams:
             return 0, None
         if isinstance(what, int) and not isinstance(what, bool):
             return self._input_number(what)
+        return self._input_object(what), None
+
+    def _input_object(self, what: Any) -> int:
         if isinstance(what, (bytes, bytearray, memoryview)):
-            return self._memory(bytes(what)), None
+            return self._memory(bytes(cast("Buffer", what)))
         fd = _fileno(what)
         if fd is not None:
-            return fd, None
+            return fd
         if not callable(what) and not hasattr(what, "read"):
             raise TypeError(f"stdin={what!r} is no descriptor, file, bytes or callback")
         read, write = self._pipe()
         self._serve(_feed, what if callable(what) else what.read, write)
-        return self._own(read), None
+        return self._own(read)
 
     def _input_number(self, what: int) -> tuple[int, Optional[io.BufferedWriter]]:
         if what == PIPE:
@@ -483,7 +487,7 @@ class _Process:
         if input is not None and self.stdin is None:
             raise ValueError("input= needs stdin=PIPE")
         collected: dict[str, bytes] = {}
-        threads = []
+        threads: list[threading.Thread] = []
 
         def read(name: str, file: io.BufferedReader) -> None:
             collected[name] = file.read()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import struct as _struct
-from typing import Any, Iterable, Iterator, Optional, Sequence, Union
+from typing import Any, Iterable, Iterator, Optional, Sequence, Union, cast
 
 #: What ``_native`` takes to describe a parameter: letter, size of a struct, what a pointer points to.
 Kind = tuple[Any, ...]
@@ -246,7 +246,7 @@ class Struct(CType):
     def define(self, members: Iterable[tuple[str, CType]]) -> None:
         """Lay the members out."""
         offset = 0
-        codes = []
+        codes: list[str] = []
         for name, member in members:
             if not member.size:
                 raise TypeError(f"member {name} of '{self.name}' has type '{member.name}', which has no size")
@@ -283,26 +283,26 @@ class Struct(CType):
         return made
 
     def encode(self, value: Any, sandbox: Any) -> bytes:
-        size = self.need_size()
-        if isinstance(value, StructValue):
-            if value._type is not self:
-                raise TypeError(f"{value!r} is no '{self.name}'")
-            values = value._values
-        elif isinstance(value, dict):
-            values = value
-        elif isinstance(value, (tuple, list)) and not self.union:
-            if len(value) > len(self.fields):
-                raise TypeError(f"'{self.name}' has {len(self.fields)} members, not {len(value)}")
-            values = dict(zip(self.fields, value))
-        else:
-            raise TypeError(f"{value!r} is no '{self.name}'")
-        data = bytearray(size)
-        for name, one in values.items():
+        data = bytearray(self.need_size())
+        for name, one in self._members(value).items():
             field = self.fields.get(name)
             if field is None:
                 raise TypeError(f"'{self.name}' has no member {name!r}")
             data[field.offset : field.offset + field.type.size] = field.type.encode(one, sandbox)
         return bytes(data)
+
+    def _members(self, value: Any) -> dict[Any, Any]:
+        """The members that a struct, a dict or a sequence gives, by name."""
+        if isinstance(value, StructValue) and value._type is self:
+            return value._values
+        if isinstance(value, dict):
+            return {**value}
+        if not isinstance(value, (tuple, list)) or self.union:
+            raise TypeError(f"{value!r} is no '{self.name}'")
+        items = cast("Sequence[Any]", value)
+        if len(items) > len(self.fields):
+            raise TypeError(f"'{self.name}' has {len(self.fields)} members, not {len(items)}")
+        return dict(zip(self.fields, items))
 
     def field(self, name: str) -> Field:
         """The member of that name."""
@@ -340,6 +340,10 @@ class StructValue:
     def __setattr__(self, name: str, value: Any) -> None:
         self._type.field(name)
         self._values[name] = value
+
+    def _replace(self, other: StructValue) -> None:
+        """Become a copy of another value of the struct."""
+        object.__setattr__(self, "_values", other._values)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StructValue) or other._type is not self._type:
@@ -403,7 +407,7 @@ class Function(CType):
         if isinstance(result, Enum):
             return result.result_kind()
         if isinstance(result, Struct):
-            return (*result.kind(sandbox), lambda data: result.decode(data, sandbox))
+            return (*result.kind(sandbox), _Decoder(result, sandbox))
         return result.kind(sandbox)
 
     def kinds(self, sandbox: Any) -> tuple[Kind, ...]:
@@ -425,7 +429,7 @@ class Function(CType):
 
 
 class _Decoder:
-    """Makes a struct of bytes. Keeps the sandbox, and is kept by its callbacks: collected as a cycle."""
+    """Makes a struct of bytes. Keeps the sandbox; of a callback, which the sandbox keeps, it is collected as a cycle."""
 
     def __init__(self, type: Struct, sandbox: Any) -> None:
         self._type, self._sandbox = type, sandbox
