@@ -34,9 +34,12 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         if key not in made:
             output = folder / f"{source.stem}-{len(made)}.lfi"
             subprocess.run(
-                [sys.executable, "-m", "lfi", "cc", str(source), "-O2", "-fno-omit-frame-pointer", *flags, "-o", output, "-lm"],
+                [
+                    sys.executable, "-m", "lfi", "cc", str(source), "-I", HERE.parent / "scenarios", "-O2",
+                    "-fno-omit-frame-pointer", *flags, "-o", output, "-lm",
+                ],
                 check=True,
-            )
+            )  # fmt: skip
             made[key] = output
         return made[key]
 

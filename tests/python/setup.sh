@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds the wheel from a build of lfi, and a clean virtual environment that has it and what the tests need.
+# Builds the wheel from a build of lfi, lets auditwheel say for which systems it is, and installs it into a clean virtual
+# environment that has what the tests need.
 #
 #   tests/python/setup.sh SOURCE BUILD PYTHON
 #
@@ -19,10 +20,13 @@ if ! cmp -s "$source/tests/python/requirements.txt" "$folder/requirements.txt"; 
 	cp "$source/tests/python/requirements.txt" "$folder/requirements.txt"
 fi
 
-rm -rf "$folder/dist"
-PATH=$venv/bin:$PATH "$venv/bin/pip" wheel -q --disable-pip-version-check --no-build-isolation --no-deps \
-	-w "$folder/dist" "$source/bindings/python" \
-	--config-settings "build-dir=$folder/wheel" --config-settings "cmake.define.LFI_BUILD=$build" >"$folder/wheel.log" 2>&1 ||
-	{ cat "$folder/wheel.log" >&2; exit 1; }
-"$venv/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps "$folder"/dist/lfi-*.whl
+rm -rf "$folder/dist" "$folder/made"
+PATH=$venv/bin:$PATH
+{
+	pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps \
+		-w "$folder/made" "$source/bindings/python" \
+		--config-settings "build-dir=$folder/wheel" --config-settings "cmake.define.LFI_BUILD=$build" &&
+		auditwheel repair -w "$folder/dist" "$folder"/made/lfi-*.whl
+} >"$folder/wheel.log" 2>&1 || { cat "$folder/wheel.log" >&2; exit 1; }
+pip install -q --disable-pip-version-check --force-reinstall --no-deps "$folder"/dist/lfi-*.whl
 echo "python: $(ls "$folder/dist")"

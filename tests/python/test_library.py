@@ -13,6 +13,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 import lfi
@@ -73,6 +74,17 @@ def test_structs_go_by_value(lib: Any) -> None:
         lib.mirror((1 << 40, 0))
     with pytest.raises(TypeError):
         lib.mirror(lib.large())
+
+
+def test_a_struct_is_what_the_function_left_of_it(lib: Any) -> None:
+    point = lib.point(1, 2)
+    lib.shift(point, 10)
+    assert point == lib.point(11, 12)
+    out = lfi.Out()
+    lib.shift(out, 1)
+    assert out.value == lib.point(1, 1)
+    with pytest.raises(TypeError, match="point"):
+        lib.shift(lib.large(), 1)
 
 
 def test_structs_are_read_and_written_by_pointer(lib: Any) -> None:
@@ -269,7 +281,6 @@ def test_views_are_memory_without_a_copy(lib: Any) -> None:
 
 
 def test_numpy_sees_the_memory(lib: Any) -> None:
-    numpy = pytest.importorskip("numpy")
     pointer = lib.alloc("double", 6)
     matrix = pointer.numpy((2, 3))
     matrix[:] = numpy.arange(6).reshape(2, 3)

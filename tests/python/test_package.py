@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-import inspect
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import lfi
 from lfi import core
+
+PACKAGE = Path(lfi.__file__).parent
+SOURCE = Path(os.environ["LFI_SOURCE"])
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
@@ -24,23 +27,6 @@ def test_nothing_of_swig_is_public() -> None:
         assert not [name for name in public if "swig" in name.lower() or name.startswith("lfi_")], module
     assert all(hasattr(lfi, name) for name in lfi.__all__)
     assert lfi.__version__ == core.version
-
-
-def test_all_that_is_public_is_documented() -> None:
-    missing = []
-    for module in (lfi, core):
-        for name in module.__all__:
-            thing = getattr(module, name)
-            if not (inspect.isclass(thing) or inspect.isroutine(thing)):
-                continue
-            if not inspect.getdoc(thing):
-                missing.append(name)
-            if inspect.isclass(thing) and thing.__module__.startswith("lfi"):
-                for key, member in vars(thing).items():
-                    routine = inspect.isroutine(member) or isinstance(member, property)
-                    if not key.startswith("_") and routine and not inspect.getdoc(member):
-                        missing.append(f"{name}.{key}")
-    assert missing == []
 
 
 def test_the_tools_are_there(tmp_path: Path) -> None:
@@ -76,20 +62,59 @@ def test_a_missing_compiler_is_said(tmp_path: Path) -> None:
 
 def test_the_import_loads_nothing_that_takes_long() -> None:
     slow = ("asyncio", "concurrent.futures", "hashlib", "numpy", "pathlib", "pycparser", "subprocess")
-    done = run(sys.executable, "-I", "-S", "-c", "import sys; sys.path[:0] = " + repr([str(Path(lfi.__file__).parent.parent)])
+    done = run(sys.executable, "-I", "-S", "-c", "import sys; sys.path[:0] = " + repr([str(PACKAGE.parent)])
                + f"; import lfi; print([name for name in {slow} if name in sys.modules])")  # fmt: skip
     assert done.stdout == "[]\n"
 
 
-def test_types_are_checked_strictly(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
+def test_mypy_finds_the_types_strict(tmp_path: Path) -> None:
     done = run(sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", tmp_path, "-p", "lfi")
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def pyright(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pyright", "--pythonversion", "3.10", *arguments]
+    # Its own copy, not the newest that there is.
+    environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    return subprocess.run([str(one) for one in command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_pyright_finds_the_types_strict(tmp_path: Path) -> None:
+    """With the settings of the package; on a copy, as it leaves alone what is installed."""
+    shutil.copytree(PACKAGE, tmp_path / "lfi", ignore=shutil.ignore_patterns("_data"))
+    shutil.copy(SOURCE / "bindings" / "python" / "pyproject.toml", tmp_path)
+    done = pyright(tmp_path, "--warnings", "--pythonpath", sys.executable, "-p", "pyproject.toml")
+    assert (done.returncode, done.stdout) == (0, "0 errors, 0 warnings, 0 informations\n"), done.stderr
+
+
+WRONG = {
+    'lfi.run(["a"], timout=1)': "timout",
+    'lfi.Popen(["a"], memory_limit="1")': "memory_limit",
+    'lfi.Pool("a", stdout=1)': "stdout",
+    'lfi.load("a", header=1)': "header",
+    'lfi.load("a").alloc(1.5)': "what",
+    "lfi.core": "",
+}
+
+
+def test_users_have_types(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text("import lfi\nimport lfi.core\n" + "".join(f"{one}\n" for one in WRONG))
+    done = pyright(tmp_path, "--pythonpath", sys.executable, "user.py")
+    for number, (line, word) in enumerate(WRONG.items(), 3):
+        said = [one for one in done.stdout.splitlines() if f"user.py:{number}:" in one and " error: " in one]
+        assert word in said[0] if word else not said, (line, done.stdout)
+
+
 def test_stubs_are_what_is_there(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
     config = tmp_path / "mypy.ini"
     config.write_text("[mypy]\n")
-    done = run(sys.executable, "-m", "mypy.stubtest", "--concise", "--ignore-missing-stub", "--mypy-config-file", config, "lfi")
+    done = run(sys.executable, "-m", "mypy.stubtest", "--concise", "--mypy-config-file", config, "lfi")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_wheel_is_for_all_linuxes_that_have_its_libc() -> None:
+    (wheel,) = (Path(os.environ["LFI_BUILD"]) / "python" / "dist").glob("*.whl")
+    assert re.fullmatch(r"lfi-[\d.]+-cp310-abi3-manylinux_2_\d+_x86_64\.whl", wheel.name)
+    done = run(sys.executable, "-m", "auditwheel", "show", wheel)
+    tag = wheel.stem.split("-")[-1]
+    assert done.returncode == 0 and f'"{tag}"' in " ".join(done.stdout.split()), done.stdout + done.stderr

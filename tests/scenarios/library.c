@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The library of scenarios.toml. Arguments and results are integers, doubles and text. */
+#include "common.h"
+
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-int
-add(int a, int b)
-{
-	return a + b;
-}
 int64_t
 wide(int64_t a)
 {
@@ -45,58 +41,22 @@ greeting(void)
 	return "hello from the sandbox";
 }
 
-int
-apply(int (*f)(int), int x)
-{
-	return f(x) + 1;
-}
-
 static int counter;
 int
 count(void)
 {
 	return ++counter;
 }
-static _Thread_local int mine;
-int
-count_mine(void)
-{
-	return ++mine;
-}
 
-void
-write_to(int *p)
-{
-	*p = 1;
-}
 int
 divide(int a, int b)
 {
 	return a / b;
 }
-int
-recurse(int n)
-{
-	volatile char room[1000];
-
-	room[n % 1000] = 1;
-	return n == 0 ? 0 : recurse(n + 1) + room[0];
-}
-void
-give_up(void)
-{
-	abort();
-}
 void
 illegal(void)
 {
 	__asm__ volatile("ud2");
-}
-void
-spin(void)
-{
-	for (;;)
-		__asm__ volatile("");
 }
 
 /* AVX2, whether or not the compiler's default has it. */

@@ -5,9 +5,11 @@ An sdist holds all that a wheel is made of, in ``lfi-src``: the library, the too
 the sysroot. With the build requirements installed, a wheel is built of it without a network.
 """
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from scikit_build_core import build as _build
@@ -15,7 +17,7 @@ from scikit_build_core.build import *  # noqa: F403
 
 HERE = Path(__file__).resolve().parent.parent
 ROOT = HERE.parent.parent
-INSIDE = HERE / "lfi-src"
+INSIDE = "lfi-src"
 
 FOLDERS = ("cmake", "include", "lib", "tools", "toolchain", "examples")
 FILES = ("CMakeLists.txt", "CMakePresets.json", "LICENSE")
@@ -32,21 +34,27 @@ def _musl() -> Path:
     return Path(done.stdout.strip().splitlines()[-1])
 
 
-def _copy_sources() -> None:
-    INSIDE.mkdir()
+def _copy(folder: Path) -> None:
+    """This folder, and what is above it."""
+    left_out = shutil.ignore_patterns("__pycache__", "build", "dist", "*.so")
+    shutil.copytree(HERE, folder, ignore=left_out)
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, INSIDE / name)
+        shutil.copytree(ROOT / name, folder / INSIDE / name, ignore=left_out)
     for name in FILES:
-        shutil.copy2(ROOT / name, INSIDE / name)
-    shutil.copy2(_musl(), INSIDE / "musl.tar")
+        shutil.copy2(ROOT / name, folder / INSIDE / name)
+    shutil.copy2(_musl(), folder / INSIDE / "musl.tar")
 
 
 def build_sdist(sdist_directory, config_settings=None):
-    inside_already = INSIDE.exists()
-    if not inside_already:
-        _copy_sources()
-    try:
+    if (HERE / INSIDE).exists():
         return _build.build_sdist(sdist_directory, config_settings)
-    finally:
-        if not inside_already:
-            shutil.rmtree(INSIDE)
+    sdist_directory = str(Path(sdist_directory).resolve())
+    back = Path.cwd()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "python"
+        _copy(folder)
+        os.chdir(folder)
+        try:
+            return _build.build_sdist(sdist_directory, config_settings)
+        finally:
+            os.chdir(back)

@@ -4,19 +4,14 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "common.h"
 #include "library.h"
 
 static struct node head = {0, "head", 1.5, {1, 2, 3}};
 int counter = 3;
 
-int
-add(int a, int b)
-{
-	return a + b;
-}
 int8_t
 add8(int8_t a, int8_t b)
 {
@@ -71,6 +66,12 @@ mirror(struct point p)
 {
 	return (struct point){p.y, p.x};
 }
+void
+shift(struct point *p, int by)
+{
+	p->x += by;
+	p->y += by;
+}
 struct large
 enlarge(struct large x)
 {
@@ -110,11 +111,6 @@ following(enum color c)
 {
 	return c == RED ? GREEN : BLUE;
 }
-int
-apply(int (*f)(int), int x)
-{
-	return f(x) + 1;
-}
 double
 apply_node(double (*f)(struct node *, struct point, enum color), int x)
 {
@@ -147,30 +143,6 @@ bogus(void)
 	return (void *) 0x12345678;
 }
 void
-write_to(int *p)
-{
-	*p = 1;
-}
-void
-spin(void)
-{
-	for (;;)
-		__asm__ volatile("");
-}
-int
-recurse(int n)
-{
-	volatile char room[1000];
-
-	room[n % 1000] = 1;
-	return n == 0 ? 0 : recurse(n + 1) + room[0];
-}
-void
-give_up(void)
-{
-	abort();
-}
-void
 leave(int status)
 {
 	exit(status);
@@ -189,13 +161,6 @@ int
 count(void)
 {
 	return counter++;
-}
-
-static _Thread_local int mine;
-int
-count_mine(void)
-{
-	return ++mine;
 }
 
 static int (*from_thread)(int);

@@ -50,6 +50,7 @@ long double twice(long double x);
 double many(int a, double b, int c, double d, int e, int f, int g, int h, double i, float j);
 double norm(const double *v, size_t n);
 struct point mirror(struct point p);
+void shift(struct point *p, int by);
 struct large enlarge(struct large x);
 node_t *first(void);
 const char *first_name(const struct node *node);

@@ -5,23 +5,9 @@ from __future__ import annotations
 
 import re
 import signal as _signal
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 from . import _native
-
-__all__ = [
-    "AccessError",
-    "BusyError",
-    "Error",
-    "Fault",
-    "Frame",
-    "Interrupted",
-    "LimitExceeded",
-    "OutOfMemory",
-    "ProgramError",
-    "Timeout",
-    "VerificationError",
-]
 
 
 class Error(Exception):
@@ -31,9 +17,13 @@ class Error(Exception):
     ----------
     code : str
         The name of the error in the C library, for example ``"LFI_ERR_FAULT"``.
+    stdout, stderr : bytes, str or None
+        What :func:`lfi.run` had captured until then.
     """
 
     code: str = "LFI_ERR_INVALID"
+    stdout: Union[bytes, str, None] = None
+    stderr: Union[bytes, str, None] = None
 
 
 class InvalidError(Error, ValueError):
@@ -96,17 +86,24 @@ class VerificationError(Error, ValueError):
 
 
 class Frame(NamedTuple):
-    """One entry of a fault's backtrace. What it says comes from hostile memory: it is for messages only."""
+    """One entry of a fault's backtrace. What it says comes from hostile memory: it is for messages only.
 
-    #: whole address in the host's address space
+    Attributes
+    ----------
+    address : int
+        Whole address in the host's address space.
+    offset : int
+        Bytes from the sandbox's base.
+    function : str
+        Function that the address is in, or "".
+    function_offset : int
+        Bytes from the function's first.
+    """
+
     address: int
-    #: bytes from the sandbox's base
     offset: int
-    #: function that the address is in, or ""
     function: str
-    #: bytes from the function's first
     function_offset: int
-
     def __str__(self) -> str:
         where = f" in {self.function}+{self.function_offset:#x}" if self.function else ""
         return f"{self.offset:#x}{where}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 from types import TracebackType
-from typing import Any, Callable, Generator, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar, Union
+from typing import Any, Callable, Generator, Iterator, Mapping, NamedTuple, Optional, Sequence, TypedDict, TypeVar, Union
 
 from . import _host, _native
 from . import _types as t
@@ -21,23 +21,47 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Limits(NamedTuple):
-    """What a sandbox may use: bytes of mapped memory, seconds of CPU time, threads, descriptors. 0 is no limit."""
+    """What a sandbox may use. 0 is no limit.
 
-    #: bytes of mapped memory
+    Attributes
+    ----------
+    memory : int
+        Bytes of mapped memory.
+    cpu : float
+        Seconds of CPU time.
+    threads : int
+        Threads, the host's that call into it included.
+    files : int
+        Descriptors.
+    """
+
     memory: int = 0
-    #: seconds of CPU time
     cpu: float = 0
-    #: threads, the host's that call into it included
     threads: int = 0
-    #: descriptors
     files: int = 0
 
-    def apply(self, sandbox: Any) -> None:
-        """Set them."""
+    def _apply(self, sandbox: Any) -> None:
         if any(value < 0 for value in self):
             raise ValueError(f"{self} has a limit below 0")
         if any(self):
             sandbox.set_limits(self.memory, int(self.cpu * 1e9), self.threads, self.files)
+
+
+class ModuleOptions(TypedDict, total=False):
+    """Keyword arguments of :class:`Module`."""
+
+    include: Sequence[str]
+    dirs: Optional[Mapping[str, Union[str, os.PathLike[str]]]]
+    wd: str
+    env: Optional[Mapping[str, str]]
+    stack_size: int
+    policy: str
+    single_thread: bool
+    bundle: int
+    memory_limit: int
+    cpu_limit: float
+    max_threads: int
+    max_files: int
 
 
 class Module:
@@ -53,7 +77,7 @@ class Module:
         Declarations of C, or the path of a header.
     include : sequence of str
         Folders to look for included files in.
-    dirs, wd, env, stack_size, policy, single_thread, bundle
+    dirs, wd, env, stack_size, policy, single_thread, bundle, memory_limit, cpu_limit, max_threads, max_files
         As in :func:`lfi.load`.
     """
 
@@ -63,20 +87,23 @@ class Module:
         header: Source = "",
         *,
         include: Sequence[str] = (),
-        dirs: Optional[Mapping[str, Any]] = None,
+        dirs: Optional[Mapping[str, Union[str, os.PathLike[str]]]] = None,
         wd: str = "/",
         env: Optional[Mapping[str, str]] = None,
         stack_size: int = 0,
         policy: str = "full",
         single_thread: bool = False,
         bundle: int = 0,
-        limits: Limits = Limits(),
+        memory_limit: int = 0,
+        cpu_limit: float = 0,
+        max_threads: int = 0,
+        max_files: int = 0,
     ) -> None:
         self.image, self.name = _host.read_program(program)
         self.declarations = Declarations(header, tuple(include))
         self.options = _host.options(dirs, wd, stack_size, policy, single_thread, bundle)
         self.environment = _host.environment(env)
-        self.limits = limits
+        self.limits = Limits(memory_limit, cpu_limit, max_threads, max_files)
 
     @property
     def digest(self) -> str:
@@ -85,9 +112,11 @@ class Module:
 
         return hashlib.sha256(self.image).hexdigest()
 
-    def load(self, **options: Any) -> Library:
-        """A new sandbox of it; as :func:`lfi.load`."""
-        return Library(self, **options)
+    def load(
+        self, *, stdout: Optional[int] = None, stderr: Optional[int] = None, timeout: Optional[float] = None
+    ) -> Library:
+        """A new sandbox of it; `stdout`, `stderr` and `timeout` are as in :func:`lfi.load`."""
+        return Library(self, stdout=stdout, stderr=stderr, timeout=timeout)
 
     def _parts(self) -> tuple[Any, ...]:
         return self.image, self.name, self.declarations.text, tuple(self.options), self.environment, tuple(self.limits)
@@ -121,27 +150,44 @@ class Library:
     """A library in a sandbox of its own. Made by :func:`lfi.load`.
 
     Its functions, enumerators, structs and simple macros are attributes: ``lib.add(2, 3)``, ``lib.RED``,
-    ``lib.point(x=1, y=2)``. Names that methods have too are in :attr:`functions`, :attr:`constants`, :attr:`structs`.
+    ``lib.point(x=1, y=2)``. All functions take ``timeout=`` in seconds, and ``lib.add.timeout`` is for all calls. Names that methods have too are in :attr:`functions`, :attr:`constants`, :attr:`structs`.
 
     Threads: each thread that calls has a context (stack, thread-local data) of its own in the sandbox, and calls of several
     threads run at the same time, so the C code must be made for threads if more than one calls.
+
+    Parameters
+    ----------
+    module : Module
+        What to load.
+    stdout, stderr, timeout
+        As in :func:`lfi.load`.
+
+    Attributes
+    ----------
+    functions : mapping
+        The declared functions by name.
+    constants : mapping
+        Enumerators and simple macros by name.
+    structs : mapping
+        The classes of structs by name.
+    enums : mapping
+        The enumerations by name.
     """
 
     def __init__(
-        self, module: Module, *, stdout: Optional[int] = None, stderr: Optional[int] = None,
-        timeout: Optional[float] = None, limits: Optional[Limits] = None,
-    ) -> None:  # fmt: skip
+        self, module: Module, *, stdout: Optional[int] = None, stderr: Optional[int] = None, timeout: Optional[float] = None
+    ) -> None:
         self._module = module
         host, process = _host.new_process(module.options)
         self._sandbox = _native.proc_sandbox(process, host)
         try:
-            self._start(host, process, stdout, stderr, timeout, limits or module.limits)
+            self._start(host, process, stdout, stderr, timeout)
         except BaseException:
             self._sandbox.close()
             raise
 
     def _start(
-        self, host: Any, process: Any, stdout: Optional[int], stderr: Optional[int], timeout: Optional[float], limits: Limits
+        self, host: Any, process: Any, stdout: Optional[int], stderr: Optional[int], timeout: Optional[float]
     ) -> None:
         module = self._module
         _host.load_program(process, module.image, module.name, module.options)
@@ -149,7 +195,7 @@ class Library:
         thread = _native.thread_new(process, [os.fsencode(module.name)], module.environment)
         _native.adopt_thread(self._sandbox, thread)
         _native.thread_run(self._sandbox, thread, timeout or 0.0, True)
-        limits.apply(self._sandbox)
+        module.limits._apply(self._sandbox)
         self._host = host
         self._process = process
         self._prepare()
@@ -169,13 +215,9 @@ class Library:
         declarations = self._module.declarations
         self._arena = Arena(self._sandbox)
         self._tokens: dict[int, Any] = {}
-        #: declared functions by name
         self.functions: Mapping[str, _native.Function] = _Functions(self)
-        #: enumerators and simple macros by name
         self.constants: Mapping[str, int] = declarations.constants
-        #: classes of structs by name
         self.structs: Mapping[str, type[t.StructValue]] = {n: one.python for n, one in declarations.structs.items()}
-        #: enumerations by name
         self.enums: Mapping[str, Any] = {n: one.python for n, one in declarations.enums.items()}
 
     # ---- Names ----
@@ -205,7 +247,15 @@ class Library:
         return sorted({*super().__dir__(), *declarations.functions, *self.constants, *self.structs, *self.enums})
 
     def function(self, name: str, declaration: str) -> _native.Function:
-        """A function that no header declares: ``lib.function("add", "int(int, int)")``."""
+        """A function that no header declares: ``lib.function("add", "int(int, int)")``.
+
+        Parameters
+        ----------
+        name : str
+            Of a symbol of the program.
+        declaration : str
+            The type of a function. A wrong one is no danger to the host: the sandbox gets what it did not expect.
+        """
         made = self._module.declarations.parse_type(declaration)
         if not isinstance(made, t.Function):
             raise DeclarationError(f"{declaration!r} is no type of a function, such as 'int(int, int)'")
@@ -218,7 +268,7 @@ class Library:
         return int(address)
 
     def variable(self, name: str, type: str) -> Pointer:
-        """A pointer to a global variable: ``lib.variable("counter", "int")``."""
+        """A pointer to the global variable `name` of this `type`: ``lib.variable("counter", "int")``."""
         return self._pointer(self._address(name), self._type(type))
 
     def _type(self, type: Union[str, t.CType]) -> t.CType:
@@ -262,12 +312,26 @@ class Library:
         return self._pointer(address, target)
 
     def free(self, pointer: Pointer) -> None:
-        """Give back what :meth:`alloc` gave."""
+        """Give back what :meth:`alloc` gave: `pointer`, which can still be read and written, but may be given out again.
+
+        Raises
+        ------
+        lfi.InvalidError
+            No allocation begins there.
+        """
         self._arena.free(self._own(pointer)._offset())
 
     @contextlib.contextmanager
     def temporary(self, what: Union[int, str, Buffer], count: int = 1) -> Generator[Pointer, None, None]:
-        """As :meth:`alloc`, or a copy of bytes, for a ``with`` statement; freed at its end."""
+        """Memory for a ``with`` statement, freed at its end.
+
+        Parameters
+        ----------
+        what : int, str or bytes-like
+            Bytes, or the type of the items, as in :meth:`alloc`; or what to copy in.
+        count : int
+            Items.
+        """
         if isinstance(what, (int, str)):
             pointer = self.alloc(what, count)
         else:
@@ -279,14 +343,14 @@ class Library:
             self.free(pointer)
 
     def cast(self, pointer: Pointer, type: str) -> Pointer:
-        """The pointer with another type: ``lib.cast(p, "struct point *")``."""
+        """The `pointer` with another `type`, which is one of a pointer: ``lib.cast(p, "struct point *")``."""
         made = self._type(type)
         if not isinstance(made, t.Pointer):
             raise TypeError(f"{type!r} is no type of a pointer")
         return self._pointer(self._own(pointer)._offset(), made.target)
 
     def sizeof(self, type: str) -> int:
-        """Bytes of a type."""
+        """Bytes of a value of this `type`: ``lib.sizeof("struct point")``."""
         return self._type(type).need_size()
 
     # ---- Callbacks ----
@@ -298,6 +362,11 @@ class Library:
         What it raises, KeyboardInterrupt too, ends the call into the sandbox and comes out of it.
 
         A sandbox has room for about a thousand; :meth:`release` makes room again.
+
+        Parameters
+        ----------
+        declaration : str
+            The type of a function.
         """
 
         def decorate(function: F) -> F:
@@ -310,7 +379,15 @@ class Library:
         return decorate
 
     def register(self, declaration: str, function: Callable[..., Any]) -> Pointer:
-        """As :meth:`callback`, for any callable: a pointer to pass."""
+        """A pointer to pass, for any callable; see :meth:`callback`.
+
+        Parameters
+        ----------
+        declaration : str
+            The type of a function.
+        function : callable
+            What is called. The sandbox keeps it until :meth:`release`.
+        """
         made = self._module.declarations.parse_type(declaration)
         if isinstance(made, t.Pointer):
             made = made.target
@@ -328,7 +405,7 @@ class Library:
         return self._pointer(address, self._module.declarations.canonical(made))
 
     def release(self, callback: Any) -> None:
-        """Take a callback back. Sandboxed code that still calls it faults."""
+        """Take back a `callback`: the pointer, or the function that was decorated. Sandboxed code that still calls it faults."""
         pointer = self._own(getattr(callback, "_lfi_pointer", callback))
         token = self._tokens.pop(pointer._offset(), None)
         if token is None:
@@ -342,7 +419,17 @@ class Library:
         self._sandbox.interrupt()
 
     def set_limits(self, *, memory: int = 0, cpu: float = 0, threads: int = 0, files: int = 0) -> None:
-        """Limit what the sandbox may use: mapped bytes, CPU seconds, threads, descriptors. 0 is no limit."""
+        """Limit what the sandbox may use. 0 is no limit.
+
+        Parameters
+        ----------
+        memory : int
+            Bytes of mapped memory.
+        cpu : float
+            Seconds of CPU time since there was a limit of it.
+        threads, files : int
+            Threads, the host's that call into it included; descriptors.
+        """
         limits = Limits(memory, cpu, threads, files)
         if any(value < 0 for value in limits):
             raise ValueError(f"{limits} has a limit below 0")
@@ -432,7 +519,7 @@ def load(
     header: Source = "",
     *,
     include: Sequence[str] = (),
-    dirs: Optional[Mapping[str, Any]] = None,
+    dirs: Optional[Mapping[str, Union[str, os.PathLike[str]]]] = None,
     wd: str = "/",
     env: Optional[Mapping[str, str]] = None,
     memory_limit: int = 0,
@@ -485,9 +572,9 @@ def load(
     lfi.ProgramError
         It is no program for a sandbox.
     """
-    limits = Limits(memory_limit, cpu_limit, max_threads, max_files)
     module = Module(
         program, header, include=include, dirs=dirs, wd=wd, env=env, stack_size=stack_size, policy=policy,
-        single_thread=single_thread, bundle=bundle, limits=limits,
+        single_thread=single_thread, bundle=bundle, memory_limit=memory_limit, cpu_limit=cpu_limit,
+        max_threads=max_threads, max_files=max_files,
     )  # fmt: skip
-    return Library(module, stdout=stdout, stderr=stderr, timeout=timeout)
+    return module.load(stdout=stdout, stderr=stderr, timeout=timeout)

@@ -83,7 +83,13 @@ class Out:
 
 
 class InOut(Out):
-    """A writable buffer: copied in before the call and back after it."""
+    """A writable buffer: copied in before the call and back after it.
+
+    Parameters
+    ----------
+    buffer : writable buffer
+        A bytearray, a memoryview, an array.
+    """
 
     def __init__(self, buffer: Buffer) -> None:
         super().__init__(buffer)

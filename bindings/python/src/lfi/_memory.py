@@ -57,15 +57,15 @@ class Pointer(_native.PointerBase):
     # ---- Bytes ----
 
     def read(self, size: int, offset: int = 0) -> bytes:
-        """Copy `size` bytes out, `offset` bytes from where it points."""
+        """Copy `size` bytes out, from `offset` bytes behind where it points."""
         return bytes(self._sandbox.read(self._offset() + offset, size))
 
     def read_into(self, buffer: Buffer, offset: int = 0) -> None:
-        """Fill a writable buffer."""
+        """Fill a writable `buffer`, from `offset` bytes behind where it points."""
         self._sandbox.read_into(self._offset() + offset, buffer)
 
     def write(self, data: Buffer, offset: int = 0) -> None:
-        """Copy `data` in. The length of what it points to is not known: check it."""
+        """Copy `data` in, `offset` bytes behind where it points. The length of what is there is not known: check it."""
         self._sandbox.write(self._offset() + offset, data)
 
     def string(self, limit: int = 1 << 20) -> bytes:
@@ -79,21 +79,24 @@ class Pointer(_native.PointerBase):
         return bytes(self._sandbox.string(self._offset(), limit))
 
     def text(self, limit: int = 1 << 20, errors: str = "strict") -> str:
-        """The string as UTF-8."""
+        """The string as UTF-8; `limit` is as in :meth:`string`, `errors` as in :meth:`bytes.decode`."""
         return self.string(limit).decode("utf-8", errors)
 
     def view(self, size: Optional[int] = None, *, readonly: bool = False) -> memoryview:
         """Memory without a copy: `size` bytes, or one item, as plain bytes.
 
         The pages are pinned until the view is released: the sandbox cannot unmap them, and closing it keeps them. The sandbox
-        can write them at any time: copy before you check.
+        can write them at any time: copy before you check. A `readonly` one cannot be written by the host.
         """
         size = self._item().size if size is None else size
         exporter: Any = _native.View(self._sandbox, self._offset(), size, readonly)
         return memoryview(exporter)
 
     def array(self, count: int, *, readonly: bool = False) -> memoryview[Any]:
-        """A view of `count` items with their format; ``numpy.asarray`` takes it without a copy."""
+        """A view of `count` items with their format; ``numpy.asarray`` takes it without a copy.
+
+        What is in it may change at any time, and `readonly` is as in :meth:`view`.
+        """
         item = self._item()
         view: Any = self.view(count * item.size, readonly=readonly)
         letter = _FORMATS.get((item.code, item.size))
@@ -103,7 +106,10 @@ class Pointer(_native.PointerBase):
         return made
 
     def numpy(self, shape: Union[int, tuple[int, ...]], *, readonly: bool = False) -> numpy.ndarray[Any, Any]:
-        """A NumPy array of the memory, without a copy."""
+        """A NumPy array of the memory, without a copy, with as many items as `shape` has; see :meth:`array`.
+
+        Whoever has the array, or one that is made from it, keeps the memory. A `readonly` one cannot be written by the host.
+        """
         import math
 
         import numpy as np

@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from . import _host, _native
+from ._declarations import Source
 from ._errors import BusyError, make_error
 from ._host import Program
-from ._library import Library, Module
+from ._library import Library, Module, ModuleOptions
+
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Sandbox:
@@ -46,26 +53,30 @@ class Pool(Executor):
     ----------
     program : path, bytes or Module
         What to load.
-    header, **options
-        As in :func:`lfi.load` (but for stdout, stderr and timeout); not with a Module.
+    header : str or path
+        Declarations of C, or the path of a header; not with a Module.
     workers : int
         Sandboxes, and threads.
     setup : callable, optional
         Called once with the :class:`Library` before the snapshot.
+    **options
+        As in :func:`lfi.load`, but for stdout, stderr and timeout; not with a Module.
     """
 
     def __init__(
         self,
         program: Union[Program, Module],
-        header: Any = "",
+        header: Source = "",
         *,
         workers: int = 4,
         setup: Optional[Callable[[Library], object]] = None,
-        **options: Any,
+        **options: Unpack[ModuleOptions],
     ) -> None:
         self._closed = True
         if workers < 1:
             raise ValueError(f"workers={workers} is no number above 0")
+        if isinstance(program, Module) and (header or options):
+            raise TypeError("a Module has its header and its options: give them to lfi.Module")
         module = program if isinstance(program, Module) else Module(program, header, **options)
         self._module = module
         self._workers = workers
@@ -75,7 +86,7 @@ class Pool(Executor):
         self._first._module = module
         process = self._host.process()
         self._first._sandbox = _native.proc_sandbox(process, self._host)
-        self._first._start(self._host, process, -1, -1, None, module.limits)
+        self._first._start(self._host, process, -1, -1, None)
         if setup is not None:
             setup(self._first)
         self._first._sandbox.freeze()
@@ -140,6 +151,13 @@ class Pool(Executor):
         fn : str or callable
             A function of the library by name, called with the arguments; or a callable, called with the :class:`Library` and the
             arguments.
+        *args, **kwargs
+            The arguments; ``timeout=`` is seconds, for a function of the library.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Of the result. What points into the sandbox is of no use when the job has ended: copy it in the job.
         """
         if self._closed:
             raise RuntimeError("the pool is shut down")
@@ -156,7 +174,15 @@ class Pool(Executor):
             return fn(library, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """No more jobs; frees the sandboxes, each once its job has ended."""
+        """Free the sandboxes, each once its job has ended. No more jobs are taken.
+
+        Parameters
+        ----------
+        wait : bool
+            Return once all jobs have ended.
+        cancel_futures : bool
+            Cancel the jobs that have not begun.
+        """
         self._closed = True
         threads = getattr(self, "_threads", None)
         if threads is not None:

@@ -11,9 +11,10 @@ import contextlib
 import io
 import os
 import select
+import sys
 import threading
 from types import TracebackType
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypedDict, Union, cast
 
 from . import _host, _native
 from ._errors import Error, LimitExceeded
@@ -21,10 +22,18 @@ from ._library import Limits
 from ._memory import Buffer
 from .core import Stats
 
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 # As subprocess has them. That module, and asyncio, are imported where they are used: importing lfi is quick.
 PIPE = -1
+"""A stream that the host has the other end of."""
 STDOUT = -2
+"""For ``stderr=``: where standard output goes."""
 DEVNULL = -3
+"""A stream that is empty, and takes everything."""
 
 #: What a stream may be: PIPE, DEVNULL, STDOUT (of stderr), a descriptor, a file object, bytes to read, a callback
 Stream = Union[int, None, bytes, bytearray, memoryview, Any]
@@ -34,7 +43,40 @@ OUTPUT_LIMIT = 256 << 20
 
 _BLOCK = 65536
 
-_Self = TypeVar("_Self", bound="_Process")
+#: A program and its arguments
+Args = Sequence[Union[str, "os.PathLike[str]"]]
+
+
+class ProcessOptions(TypedDict, total=False):
+    """Keyword arguments of :class:`Popen`."""
+
+    program: Optional[_host.Program]
+    stdin: Stream
+    stdout: Stream
+    stderr: Stream
+    dirs: Optional[Mapping[str, Union[str, os.PathLike[str]]]]
+    wd: str
+    env: Optional[Mapping[str, str]]
+    memory_limit: int
+    cpu_limit: float
+    max_threads: int
+    max_files: int
+    timeout: Optional[float]
+    stack_size: int
+    policy: str
+    single_thread: bool
+    bundle: int
+
+
+class RunOptions(ProcessOptions, total=False):
+    """Keyword arguments of :func:`run`."""
+
+    input: Union[bytes, str, None]
+    capture_output: bool
+    text: bool
+    check: bool
+    output_limit: int
+
 
 
 class CompletedProcess(NamedTuple):
@@ -320,13 +362,13 @@ class _Process:
 
     def __init__(
         self,
-        args: Sequence[Union[str, os.PathLike[str]]],
+        args: Args,
         *,
         program: Optional[_host.Program] = None,
         stdin: Stream = None,
         stdout: Stream = None,
         stderr: Stream = None,
-        dirs: Optional[Mapping[str, Any]] = None,
+        dirs: Optional[Mapping[str, Union[str, os.PathLike[str]]]] = None,
         wd: str = "/",
         env: Optional[Mapping[str, str]] = None,
         memory_limit: int = 0,
@@ -375,7 +417,7 @@ class _Process:
         host, process = _host.new_process(options)
         self._sandbox = _native.proc_sandbox(process, host)
         _host.load_program(process, image, name, options)
-        limits.apply(self._sandbox)
+        limits._apply(self._sandbox)
         zero, self.stdin = self._streams.input(streams[0])
         one, self.stdout = self._streams.output("stdout", streams[1], 1)
         if isinstance(streams[2], int) and streams[2] == STDOUT:
@@ -422,15 +464,71 @@ class _Process:
     def _stream_failed(self, error: BaseException) -> None:
         if self._error is None:
             self._error = error
-        self.kill()
+        self._kill()
 
-    def kill(self) -> None:
-        """End it: :meth:`wait` raises :class:`lfi.Interrupted`. Nothing happens when it has ended."""
+    def _kill(self) -> None:
         if not self._ended.is_set() and not self._sandbox.closed:
             # Whether it runs already or not, and all its threads.
             self._sandbox.interrupt(self._token)
 
-    terminate = kill
+    def _result(self) -> int:
+        self._streams.join()
+        if self._error is not None:
+            raise self._error
+        assert self.returncode is not None
+        return self.returncode
+
+    def _stats(self) -> Stats:
+        """What the sandbox has used: so far, or in all."""
+        return self._usage or Stats(*self._sandbox.stats())
+
+
+def _write_all(file: io.BufferedWriter, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        file.write(data)
+    with contextlib.suppress(OSError):
+        file.close()
+
+
+class Popen(_Process):
+    """A program that runs in a sandbox, on a thread of this process.
+
+    Parameters
+    ----------
+    args : sequence of str or path
+        The program, made by ``lfi-cc``, and its arguments.
+    **options
+        All optional:
+
+        - `program` (path or bytes): the program, where ``args[0]`` is not its file.
+        - `stdin`, `stdout`, `stderr`: :data:`PIPE`, :data:`DEVNULL`, a descriptor, a file object, for input bytes, or a
+          callback: for output it is called with bytes, for input with a number of bytes and returns some, none at the
+          end. `stderr` may be :data:`STDOUT`. None inherits the host's.
+        - `dirs`, `wd`, `env`: what it sees of files and environment: nothing by default. A host directory that ends in
+          ``:ro`` is read-only.
+        - `memory_limit`, `cpu_limit`, `max_threads`, `max_files`: bytes, seconds, threads, descriptors. 0 is no limit.
+        - `timeout` (float): seconds after which it is ended with :class:`lfi.Timeout`.
+        - `stack_size`, `policy`, `single_thread`, `bundle`: as in :func:`lfi.load`.
+
+    Attributes
+    ----------
+    stdin, stdout, stderr
+        The host's ends of pipes, or None.
+    returncode : int or None
+        As in :class:`CompletedProcess`; None while it runs, or when it ended by an exception.
+    """
+
+    def __init__(self, args: Args, **options: Unpack[ProcessOptions]) -> None:
+        super().__init__(args, **options)
+        self._start()
+
+    def kill(self) -> None:
+        """End it: :meth:`wait` raises :class:`lfi.Interrupted`. Nothing happens when it has ended."""
+        self._kill()
+
+    def terminate(self) -> None:
+        """As :meth:`kill`: sandboxed programs are not asked."""
+        self._kill()
 
     def poll(self) -> Optional[int]:
         """The return code, or None while it runs. Raises what it ended with."""
@@ -439,7 +537,7 @@ class _Process:
         return self._result()
 
     def wait(self, timeout: Optional[float] = None) -> int:
-        """Wait for its end.
+        """Wait for its end, at most `timeout` seconds.
 
         Returns
         -------
@@ -464,24 +562,17 @@ class _Process:
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return self._result()
 
-    def _result(self) -> int:
-        self._streams.join()
-        if self._error is not None:
-            raise self._error
-        assert self.returncode is not None
-        return self.returncode
-
     @property
     def usage(self) -> Stats:
         """What the sandbox has used: so far, or in all."""
-        return self._usage or Stats(*self._sandbox.stats())
+        return self._stats()
 
     def communicate(self, input: Optional[bytes] = None, timeout: Optional[float] = None) -> tuple[Any, Any]:
-        """Write `input` to its PIPE, read both outputs to their ends, wait.
+        """Write `input` to its PIPE, read both outputs to their ends, wait at most `timeout` seconds, as :meth:`wait`.
 
         Returns
         -------
-        (stdout, stderr)
+        stdout, stderr
             Bytes, or None for what is no PIPE.
         """
         if input is not None and self.stdin is None:
@@ -507,7 +598,7 @@ class _Process:
                     thread.join()
         return collected.get("stdout"), collected.get("stderr")
 
-    def __enter__(self: _Self) -> _Self:
+    def __enter__(self) -> Popen:
         return self
 
     def __exit__(
@@ -526,94 +617,78 @@ class _Process:
         return f"<lfi.Popen {self.args!r} {state}>"
 
 
-def _write_all(file: io.BufferedWriter, data: bytes) -> None:
-    with contextlib.suppress(OSError):
-        file.write(data)
-    with contextlib.suppress(OSError):
-        file.close()
+class _Run:
+    """A program of :func:`run`: with its input, and what is kept of its output."""
+
+    def __init__(
+        self,
+        args: Args,
+        *,
+        input: Union[bytes, str, None] = None,
+        capture_output: bool = False,
+        text: bool = False,
+        check: bool = False,
+        output_limit: int = OUTPUT_LIMIT,
+        **options: Unpack[ProcessOptions],
+    ) -> None:
+        self._text, self._check = text, check
+        self._kept: dict[str, _Collector] = {}
+        if input is not None:
+            if options.get("stdin") is not None:
+                raise ValueError("stdin= and input= exclude each other")
+            options["stdin"] = input.encode() if isinstance(input, str) else input
+        if _is(options.get("stdin"), PIPE):
+            raise ValueError("stdin=PIPE is for Popen: run takes input=")
+        if capture_output:
+            if options.get("stdout") is not None or options.get("stderr") is not None:
+                raise ValueError("stdout= and stderr= exclude capture_output=")
+            options["stdout"] = options["stderr"] = PIPE
+        if _is(options.get("stdout"), PIPE):
+            options["stdout"] = self._kept["stdout"] = _Collector(output_limit)
+        if _is(options.get("stderr"), PIPE):
+            options["stderr"] = self._kept["stderr"] = _Collector(output_limit)
+        self._process = _Process(args, **options)
+
+    def kill(self) -> None:
+        self._process._kill()
+
+    def run(self) -> None:
+        """To its end, on this thread."""
+        self._process._run_here()
+        self._process._streams.join()
+
+    def result(self) -> CompletedProcess:
+        """How it ended."""
+        process = self._process
+        outputs: dict[str, Any] = {name: kept.data() for name, kept in self._kept.items()}
+        if self._text:
+            outputs = {name: data.decode() for name, data in outputs.items()}
+        try:
+            code = process._result()
+        except Error as error:
+            # As subprocess's exceptions have them.
+            error.stdout, error.stderr = outputs.get("stdout"), outputs.get("stderr")
+            raise
+        done = CompletedProcess(process.args, code, outputs.get("stdout"), outputs.get("stderr"), process._stats())
+        if self._check:
+            done.check_returncode()
+        return done
 
 
-class Popen(_Process):
-    """A program that runs in a sandbox, on a thread of this process.
-
-    Parameters
-    ----------
-    args : sequence of str or path
-        The program, made by ``lfi-cc``, and its arguments. `program` names another file, or is its bytes.
-    stdin, stdout, stderr
-        :data:`PIPE`, :data:`DEVNULL`, a descriptor, a file object, for input bytes, or a callback: for output it is called
-        with bytes, for input with a number of bytes and returns some, none at the end. `stderr` may be :data:`STDOUT`.
-        None inherits the host's.
-    dirs, wd, env
-        What it sees of files and environment: nothing by default. A host directory that ends in ``:ro`` is read-only.
-    memory_limit, cpu_limit, max_threads, max_files
-        Bytes, seconds, threads, descriptors. 0 is no limit.
-    timeout : float, optional
-        Seconds after which it is ended with :class:`lfi.Timeout`.
-    stack_size, policy, single_thread, bundle
-        As in :func:`lfi.load`.
-
-    Attributes
-    ----------
-    stdin, stdout, stderr
-        The host's ends of pipes, or None.
-    returncode : int or None
-        As in :class:`CompletedProcess`; None while it runs, or when it ended by an exception.
-    """
-
-    def __init__(self, args: Sequence[Union[str, os.PathLike[str]]], **options: Any) -> None:
-        super().__init__(args, **options)
-        self._start()
-
-
-def _prepare(
-    args: Sequence[Union[str, os.PathLike[str]]], input: Union[bytes, str, None], capture_output: bool, output_limit: int,
-    options: dict[str, Any],
-) -> tuple[_Process, dict[str, _Collector]]:  # fmt: skip
-    collectors: dict[str, _Collector] = {}
-    if input is not None:
-        if options.get("stdin") is not None:
-            raise ValueError("stdin= and input= exclude each other")
-        options["stdin"] = input.encode() if isinstance(input, str) else input
-    if capture_output:
-        if options.get("stdout") is not None or options.get("stderr") is not None:
-            raise ValueError("stdout= and stderr= exclude capture_output=")
-        options["stdout"] = options["stderr"] = PIPE
-    for name in ("stdout", "stderr"):
-        if isinstance(options.get(name), int) and options[name] == PIPE:
-            collectors[name] = options[name] = _Collector(output_limit)
-    if isinstance(options.get("stdin"), int) and options["stdin"] == PIPE:
-        raise ValueError("stdin=PIPE is for Popen: run takes input=")
-    return _Process(args, **options), collectors
-
-
-def _complete(
-    process: _Process, collectors: dict[str, _Collector], text: bool, check: bool
-) -> CompletedProcess:
-    outputs: dict[str, Any] = {name: collector.data() for name, collector in collectors.items()}
-    if text:
-        outputs = {name: data.decode() for name, data in outputs.items()}
-    try:
-        code = process._result()
-    except Error as error:
-        # As subprocess's exceptions have them.
-        error.stdout, error.stderr = outputs.get("stdout"), outputs.get("stderr")  # type: ignore[attr-defined]
-        raise
-    done = CompletedProcess(process.args, code, outputs.get("stdout"), outputs.get("stderr"), process.usage)
-    if check:
-        done.check_returncode()
-    return done
+def _is(stream: Stream, number: int) -> bool:
+    """Whether it is PIPE, or STDOUT: comparing objects of the user's could do anything."""
+    return isinstance(stream, int) and stream == number
 
 
 def run(
-    args: Sequence[Union[str, os.PathLike[str]]],
+    args: Args,
     *,
     input: Union[bytes, str, None] = None,
     capture_output: bool = False,
     text: bool = False,
     check: bool = False,
     output_limit: int = OUTPUT_LIMIT,
-    **options: Any,
+    **options: Unpack[ProcessOptions],
 ) -> CompletedProcess:
     """Run a program in a sandbox and wait for its end, as :func:`subprocess.run`.
 
@@ -648,32 +723,31 @@ def run(
     lfi.VerificationError, lfi.ProgramError
         It cannot be run.
     """
-    process, collectors = _prepare(args, input, capture_output, output_limit, options)
-    process._run_here()
-    process._streams.join()
-    return _complete(process, collectors, text, check)
+    one = _Run(
+        args, input=input, capture_output=capture_output, text=text, check=check, output_limit=output_limit, **options
+    )
+    one.run()
+    return one.result()
 
 
-async def run_async(
-    args: Sequence[Union[str, os.PathLike[str]]],
-    *,
-    input: Union[bytes, str, None] = None,
-    capture_output: bool = False,
-    text: bool = False,
-    check: bool = False,
-    output_limit: int = OUTPUT_LIMIT,
-    **options: Any,
-) -> CompletedProcess:
-    """As :func:`run`, for asyncio. Cancelling it ends the program."""
+async def run_async(args: Args, **options: Unpack[RunOptions]) -> CompletedProcess:
+    """As :func:`run`, for asyncio. Cancelling it ends the program.
+
+    Parameters
+    ----------
+    args : sequence of str or path
+        The program and its arguments.
+    **options
+        As :func:`run`.
+    """
     import asyncio
 
     loop = asyncio.get_running_loop()
-    process, collectors = _prepare(args, input, capture_output, output_limit, options)
+    one = _Run(args, **options)
     ended = asyncio.Event()
 
     def work() -> None:
-        process._run_here()
-        process._streams.join()
+        one.run()
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(ended.set)
 
@@ -681,6 +755,6 @@ async def run_async(
     try:
         await ended.wait()
     except asyncio.CancelledError:
-        process.kill()
+        one.kill()
         raise
-    return _complete(process, collectors, text, check)
+    return one.result()

@@ -38,8 +38,8 @@ __all__ = [
 
 Buffer = Union[bytes, bytearray, memoryview]
 
-#: Version of the library that is running, for example "1.1.0".
 version: str = _native.lfi_version_string()
+"""Version of the library that is running, for example ``"1.1.0"``."""
 
 
 class Prot(enum.IntFlag):
@@ -62,22 +62,54 @@ class MapFlags(enum.IntFlag):
 
 
 class BoxInfo(NamedTuple):
-    """Where a box is."""
+    """Where a box is.
 
-    #: its first address
+    Attributes
+    ----------
+    base : int
+        Its first address.
+    size : int
+        Bytes.
+    min : int
+        Lowest address that can be mapped.
+    max : int
+        One past the highest.
+    code : int
+        What its code was seen to do: LFI_CODE_* of lfi_core.h.
+    cpu : int
+        Processor features that it needs: a bit for each, 1 << LFI_CPU_* of lfi_verify.h.
+    """
+
     base: int
-    #: bytes
     size: int
-    #: lowest address that can be mapped, and one past the highest
     min: int
     max: int
-    #: what its code was seen to do (LFI_CODE_*), and the processor features that it needs
     code: int
     cpu: int
 
 
 class Stats(NamedTuple):
-    """What a box has used so far. Bytes and nanoseconds; `cpu_ns` is counted where there is a limit of it."""
+    """What a box has used so far.
+
+    Attributes
+    ----------
+    mapped : int
+        Bytes of pages that are mapped.
+    mapped_peak : int
+        The most that ever were.
+    resident : int
+        Bytes of memory that are the box's alone.
+    calls : int
+        Calls of sandboxed functions.
+    runtime_calls : int
+        System calls of sandboxed code, served or not.
+    faults : int
+        Calls and runs that a fault ended.
+    cpu_ns : int
+        CPU time in nanoseconds; 0 unless there is, or was, a limit of it.
+    contexts : int
+        Contexts that exist.
+    """
 
     mapped: int
     mapped_peak: int
@@ -90,7 +122,21 @@ class Stats(NamedTuple):
 
 
 class CacheStats(NamedTuple):
-    """What an engine's cache of verified code did."""
+    """What an engine's cache of verified code did.
+
+    Attributes
+    ----------
+    hits : int
+        Regions that became executable without being verified again.
+    misses : int
+        Those that were verified, or refused.
+    evicted : int
+        Regions that were forgotten for others.
+    regions : int
+        Those that it remembers now.
+    bytes : int
+        Bytes of their code.
+    """
 
     hits: int
     misses: int
@@ -100,14 +146,25 @@ class CacheStats(NamedTuple):
 
 
 class Violation(NamedTuple):
-    """One rule that code breaks."""
+    """One rule that code breaks.
 
-    #: of the instruction, in bytes from the start of the code
+    Attributes
+    ----------
+    offset : int
+        Where the instruction is, in bytes from the start of the code.
+    size : int
+        Bytes of the instruction.
+    rule : str
+        Name of the rule, for example "memory".
+    instruction : str
+        Text of the instruction.
+    reason : str
+        What is wrong with it.
+    """
+
     offset: int
     size: int
-    #: name of the rule, for example "memory"
     rule: str
-    #: text of the instruction
     instruction: str
     reason: str
 
@@ -235,6 +292,11 @@ class Box:
     """A sandbox: 4 GiB of address space, and what is mapped in it. Made by :meth:`Engine.box`.
 
     All methods may be called from any thread.
+
+    Parameters
+    ----------
+    engine : Engine
+        What it is made in.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -267,7 +329,17 @@ class Box:
         return Stats(*self._sandbox.stats())
 
     def set_limits(self, *, mapped: int = 0, cpu: float = 0, threads: int = 0, files: int = 0) -> None:
-        """Limit what the box may use: mapped bytes, CPU seconds, contexts, descriptors. 0 is no limit."""
+        """Limit what the box may use. 0 is no limit.
+
+        Parameters
+        ----------
+        mapped : int
+            Bytes of mapped memory.
+        cpu : float
+            Seconds of CPU time since there was a limit of it.
+        threads, files : int
+            Contexts; descriptors of the runtime on top.
+        """
         self._sandbox.set_limits(mapped, int(cpu * 1e9), threads, files)
 
     def map(
@@ -280,12 +352,25 @@ class Box:
         fd: int = -1,
         offset: int = 0,
     ) -> int:
-        """Map zeroed pages, or a file, at `address` or a free place.
+        """Map zeroed pages, or a file.
+
+        Parameters
+        ----------
+        size : int
+            Bytes; rounded up to whole pages.
+        prot : Prot
+            With ``Prot.EXEC`` the pages are verified first.
+        flags : MapFlags
+            As of mmap(2).
+        address : int, optional
+            Where; default: at a free place.
+        fd, offset : int
+            A file's descriptor, and where in the file; without ``MapFlags.ANONYMOUS``.
 
         Returns
         -------
         int
-            The address. With ``Prot.EXEC`` the pages are verified first.
+            The address.
         """
         if size <= 0:
             raise make_error(_native.LFI_ERR_INVALID, f"size={size} is no number of bytes above 0")
@@ -296,6 +381,13 @@ class Box:
     def protect(self, address: int, size: int, prot: int) -> None:
         """Change the protection of whole pages. Pages that become executable are verified first.
 
+        Parameters
+        ----------
+        address, size : int
+            The pages: both are multiples of 4096.
+        prot : Prot
+            Their protection from now on.
+
         Raises
         ------
         lfi.VerificationError
@@ -304,28 +396,32 @@ class Box:
         _native.lfi_box_mprotect(self._alive(), address, size, int(prot))
 
     def unmap(self, address: int, size: int) -> None:
-        """Unmap whole pages. Views of them keep them: then it is a BusyError."""
+        """Unmap the whole pages from `address` to `size` bytes behind it. Views of them keep them: then it is a BusyError."""
         _native.lfi_box_munmap(self._alive(), address, size)
 
     def read(self, address: int, size: int) -> bytes:
-        """Copy `size` bytes out of the sandbox."""
+        """Copy `size` bytes out of the sandbox, from `address` on."""
         return bytes(self._sandbox.read(address, size))
 
     def write(self, address: int, data: Buffer) -> None:
-        """Copy `data` into the sandbox."""
+        """Copy `data` into the sandbox, to `address`."""
         self._sandbox.write(address, data)
 
     def string(self, address: int, limit: int = 65536) -> bytes:
-        """A NUL-terminated string of at most `limit` bytes, without the NUL."""
+        """The NUL-terminated string of at most `limit` bytes at `address`, without the NUL."""
         return bytes(self._sandbox.string(address, limit))
 
     def view(self, address: int, size: int, *, readonly: bool = False) -> memoryview:
-        """Memory of the sandbox without a copy. Its pages stay mapped until the view is released."""
+        """Memory of the sandbox without a copy: `size` bytes from `address` on.
+
+        Its pages stay mapped until the view is released, and sandboxed code may write them at any time; a `readonly` view
+        cannot be written by the host.
+        """
         exporter: Any = _native.View(self._sandbox, address, size, readonly)
         return memoryview(exporter)
 
     def valid(self, address: int, size: int = 1) -> bool:
-        """Whether the range lies in the part of the sandbox that can be mapped; says nothing about what is."""
+        """Whether `size` bytes from `address` on lie in the part of the sandbox that can be mapped; not whether they are."""
         return bool(_native.lfi_box_ptrvalid(self._alive(), address, size))
 
     def context(self) -> Context:
@@ -382,13 +478,23 @@ def _parse_signature(signature: str) -> tuple[tuple[str], tuple[tuple[str], ...]
 
 
 class Context:
-    """A thread of execution in a box. One thread at a time may use it."""
+    """A thread of execution in a box. One thread at a time may use it.
+
+    Parameters
+    ----------
+    box : Box
+        What it executes in.
+
+    Attributes
+    ----------
+    registers : Registers
+        To be set before a run; a handler reads and writes them.
+    """
 
     def __init__(self, box: Box) -> None:
         self._box = box
         self._handle = _native.context_new(box._alive())
         self._functions = False
-        #: registers, before a run and in a handler
         self.registers = Registers(self)
 
     def _alive(self) -> Any:
@@ -444,6 +550,8 @@ class Context:
 
         Parameters
         ----------
+        address : int
+            Where the function begins.
         signature : str
             As in :meth:`Box.register`.
         """
@@ -505,7 +613,7 @@ class Registers:
         return int(_native.register_get(handle, first)) | int(_native.register_get(handle, first + 1)) << 64
 
     def set_vector(self, i: int, value: int) -> None:
-        """Set the low 128 bits of vector register `i`."""
+        """Set the low 128 bits of vector register `i` to `value`."""
         if not 0 <= value < 1 << 128:
             raise OverflowError(f"{value} does not fit 128 bits")
         handle = self._context._alive()
