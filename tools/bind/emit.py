@@ -64,6 +64,9 @@ class Emitter:
             return "bind_call_id(&call)"
         if not role.owner:
             return "0"
+        for parameter, one in zip(bound.function.prototype.parameters, bound.roles):
+            if parameter.name == role.owner and one.role == "shadow":
+                return f"(uint32_t) {role.owner}_at"
         return f"(uint32_t) (uintptr_t) {self._handle_value(role.owner, bound)}"
 
     @staticmethod
@@ -124,6 +127,9 @@ class Emitter:
         copy = "bind_out" if role.role == "out" else "bind_in"
         steps.before.append(f"{name}_at = {copy}(&call, {name}, {size}, &{name}_room);")
         if role.role == "in":
+            if role.owner:
+                steps.before[-1] = f"{name}_at = bind_in_kept(&call, {name}, {size}, {self._owner(role, bound)});"
+                steps.declare.remove(f"void *{name}_room;")
             return
         if role.written:
             count = f"bind_written(&call, (size_t) ({expression(role.written)}), {name}_count)"
@@ -208,9 +214,9 @@ class Emitter:
             steps.last.append(f"bind_shadow_free({name});")
 
     def _rows(self, parameter: Parameter, role: Role, steps: Steps) -> None:
-        """An array of pointers to rows that the function writes; `of` is how many, `length` the bytes of each."""
+        """An array of pointers to rows that the function writes; `count` is how many, `length` the bytes of each."""
         name = parameter.name
-        steps.declare += [f"void *{name}_room, *{name}_rows = NULL;", f"size_t {name}_count = {expression(role.of)};", f"size_t {name}_bytes = {expression(role.length)};"]
+        steps.declare += [f"void *{name}_room, *{name}_rows = NULL;", f"size_t {name}_count = {expression(role.count)};", f"size_t {name}_bytes = {expression(role.length)};"]
         steps.before += [
             f"{name}_at = bind_out(&call, {name}, bind_bytes(&call, {name}_count, 8), &{name}_room);",
             f"if ({name}_room) {{",
@@ -435,33 +441,33 @@ class Emitter:
     def callback(self, callback: Callback) -> str:
         name = ident(callback.name)
         prototype = callback.prototype
-        declare = [f"{callback_type(callback)} = ({cast_type(callback)}) callback->fn;"]
+        declare = [f"{callback_type(callback)} = ({cast_type(callback)}) bind_callback->fn;"]
         after: list[str] = []
         values = []
         for i, (parameter, role) in enumerate(zip(prototype.parameters, callback.roles)):
             self._callback_parameter_in(i, parameter, role, declare, after)
-            values.append(f"p{i}")
-        call = f"fn({', '.join(values)})"
+            values.append(parameter.name)
+        call = f"bind_fn({', '.join(values)})"
         result, kind = callback.result, prototype.result
         assert result is not None
-        body = ["(void) call;", "(void) args;", "(void) ret;"]
+        body = ["(void) call;", "(void) bind_args;", "(void) bind_ret;"]
         if kind.kind == "void":
             body += [f"{call};", *after]
         elif result.role == "drop":
             body += [f"(void) {call};", *after]
         elif result.role == "handle":
             declare.append("const void *result;")
-            body += [f"result = {call};", *after, "ret->u = bind_handle(&call, result);", "if (call.failed)", "\tbind_frame_refuse(\"the program returns no handle\");"]
+            body += [f"result = {call};", *after, "bind_ret->u = bind_handle(&call, result);", "if (call.failed)", "\tbind_frame_refuse(\"the program returns no handle\");"]
             declare.append("struct bind_call call = {0};")
             body.remove("(void) call;")
         else:
             member = {"f": "f", "d": "d"}.get(kind.letter, "u" if kind.letter.isupper() or kind.letter == "?" else "i")
             declare.append(f"{plain(kind)} result;")
-            body += [f"result = {call};", *after, f"ret->{member} = result;"]
+            body += [f"result = {call};", *after, f"bind_ret->{member} = result;"]
         if "(void) call;" in body:
             body.remove("(void) call;")
         text = (
-            f"static void\nrun_{name}(const struct bind_callback *callback, const union LFIValue *args, union LFIValue *ret)\n{{\n"
+            f"static void\nrun_{name}(const struct bind_callback *bind_callback, const union LFIValue *bind_args, union LFIValue *bind_ret)\n{{\n"
             + indent(declare) + "\n" + indent(body) + "}\n\n"
         )
         text += f"static void\ncallback_{name}(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)\n{{\n"
@@ -478,17 +484,17 @@ class Emitter:
 
     @staticmethod
     def _callback_parameter_in(i: int, parameter: Parameter, role: Role, declare: list[str], after: list[str]) -> None:
-        type = parameter.type
+        type, name = parameter.type, parameter.name
         if type.kind == "array":
             assert type.target is not None
-            declared = f"{type.target.text} *p{i}"
+            declared = f"{type.target.text} *{name}"
         else:
-            declared = type.declare(f"p{i}")
+            declared = type.declare(name)
         cast = f"({type.text}) " if type.kind == "pointer" and "(*)" not in type.text else ""
-        at = f"args[{i}].u"
+        at = f"bind_args[{i}].u"
         if role.role == "value":
             member = {"f": "f", "d": "d"}.get(type.letter, "u" if type.letter.isupper() or type.letter == "?" else "i")
-            value = f"*(long double *) args[{i}].p" if type.letter == "D" else f"({plain(type)}) args[{i}].{member}"
+            value = f"*(long double *) bind_args[{i}].p" if type.letter == "D" else f"({plain(type)}) bind_args[{i}].{member}"
         elif role.role == "string":
             value = f"{cast}bind_frame_text({at})"
         elif role.role == "strings":
@@ -496,7 +502,7 @@ class Emitter:
         elif role.role == "handle":
             value = f"bind_show({at})"
         elif role.role == "user":
-            value = f'bind_frame_user({at}, callback, "{role.use}")'
+            value = f'bind_frame_user({at}, bind_callback, "{role.use}")'
         elif role.role == "drop":
             value = "NULL"
         else:
@@ -504,14 +510,14 @@ class Emitter:
             item = "1" if type.target.kind == "void" else f"sizeof ({plain(type.target)})"
             length = callback_length(role.length or "1")
             how = "bind_frame_out" if role.role == "out" else "bind_frame_in"
-            declare.append(f"const size_t p{i}_count = (size_t) ({length});")
-            value = f"{cast}{how}({at}, p{i}_count, {item})"
+            declare.append(f"const size_t {name}_count = (size_t) ({length});")
+            value = f"{cast}{how}({at}, {name}_count, {item})"
             if role.role != "in":
-                after.append(f"bind_frame_give({at}, p{i}, p{i}_count * {item});")
+                after.append(f"bind_frame_give({at}, {name}, {name}_count * {item});")
         # Lengths are other parameters': those of numbers come first.
         line = f"{declared} = {value};"
         if role.role == "value":
-            declare.insert(1, f"{line}" if not parameter.name else f"{line} /* {parameter.name} */")
+            declare.insert(1, line)
         else:
             declare.append(line)
 
@@ -718,7 +724,7 @@ def signature(callback: Callback) -> str:
 
 def callback_type(callback: Callback) -> str:
     """A variable `fn` of the callback's type."""
-    return f"{cast_type(callback).replace('(*)', '(*fn)', 1)}"
+    return f"{cast_type(callback).replace('(*)', '(*bind_fn)', 1)}"
 
 
 def cast_type(callback: Callback) -> str:

@@ -19,6 +19,9 @@ LETTERS = {
 }
 CHARACTERS = (TypeKind.CHAR_S, TypeKind.SCHAR, TypeKind.CHAR_U, TypeKind.UCHAR)
 
+#: Names that stubs use: a parameter of such a name gets another one.
+OURS = ("call", "result", "text", "pointer", "list", "env", "copy", "i")
+
 
 def place_of(cursor: Any) -> Place:
     location = cursor.location
@@ -33,8 +36,10 @@ class Header:
         self.functions: list[Function] = []
         text = "".join(f'#include "{name}"\n' for name in headers)
         arguments = ["-x", "c", "-std=gnu17", "-fparse-all-comments", *flags]
+        self.peeking: list[tuple[str, Place]] = []  # macros with ->
+        options = cindex.TranslationUnit.PARSE_DETAILED_PROCESSING_RECORD
         try:
-            unit = cindex.Index.create().parse("lfi-bind.c", args=arguments, unsaved_files=[("lfi-bind.c", text)])
+            unit = cindex.Index.create().parse("lfi-bind.c", arguments, [("lfi-bind.c", text)], options)
         except cindex.TranslationUnitLoadError:
             raise BindError(f"libclang cannot parse {', '.join(headers)}") from None
         self._check(unit)
@@ -42,6 +47,9 @@ class Header:
         for cursor in unit.cursor.get_children():
             if cursor.kind == CursorKind.FUNCTION_DECL and self._public(cursor, folders):
                 self._function(cursor)
+            elif cursor.kind == CursorKind.MACRO_DEFINITION and cursor.location.file and self._ours(cursor, folders):
+                if any(token.spelling == "->" for token in cursor.get_tokens()):
+                    self.peeking.append((cursor.spelling, place_of(cursor)))
 
     @staticmethod
     def _check(unit: Any) -> None:
@@ -63,6 +71,10 @@ class Header:
             return False
         if cursor.storage_class == StorageClass.STATIC:
             return False
+        return Header._ours(cursor, folders)
+
+    @staticmethod
+    def _ours(cursor: Any, folders: list[Path]) -> bool:
         folder = Path(os.path.realpath(str(cursor.location.file))).parent
         if str(folder).startswith("/usr/include") and folder not in folders:
             return False
@@ -86,6 +98,7 @@ class Header:
         for i, one in enumerate(types):
             place = place_of(declared[i]) if i < len(declared) else place_of(cursor) if cursor is not None else Place("?", 0)
             name = (declared[i].spelling if i < len(declared) else "") or f"arg{i + 1}"
+            name += "_" if name in OURS else ""
             parameters.append(Parameter(name, self._type(one), place))
         return Prototype(self._type(type_.get_result()), parameters, type_.is_function_variadic(), noreturn)
 

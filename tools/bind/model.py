@@ -139,6 +139,7 @@ class Role:
     new: bool = False
     remember: str = ""
     of: str = ""
+    count: str = ""  # C: rows
     guess: str = ""  # why, when nobody said it
     reads: bool = False  # a guess by which the host's memory is read further than the type says
 

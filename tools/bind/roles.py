@@ -16,7 +16,7 @@ from model import Bound, Callback, Function, Library, Parameter, Place, Problem,
 from notes import Notes
 
 LENGTHS = re.compile(r"(len|length|size|count|bytes|nbyte)$|^(n|num)$|_(n|num)$", re.IGNORECASE)
-FREES = re.compile(r"(free|destroy|close|delete|release|end|finalize|finish)(_[a-z]+)?$", re.IGNORECASE)
+FREES = re.compile(r"((^|_)(free|destroy|close|delete|release|end|finalize)|[a-z](Free|Destroy|Close|Delete|Release|End|Finalize))$")
 FILES = ("_IO_FILE", "FILE", "__sFILE")
 
 
@@ -30,6 +30,11 @@ class Binder:
         self.problems: list[Problem] = []
         for record in header.records.values():
             record.declared_opaque = notes.listed("opaque", record.name)
+            if record.declared_opaque and record.complete:
+                library.notes.append(
+                    Problem(record.place, f"{record.text} stays in the sandbox: where a program, or a macro, looks into it, it crashes")
+                )
+        library.notes += [Problem(place, f"the macro {name} looks into a struct") for name, place in header.peeking]
 
     def bind(self, symbols: Optional[set[str]]) -> None:
         for function in self.header.functions:

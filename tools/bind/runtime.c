@@ -61,7 +61,7 @@ struct bind_call {
 	int failed; /* enum LFIErrorCode */
 };
 
-enum bind_kind { BIND_USER, BIND_CALLBACK, BIND_TEXT, BIND_NUMBER, BIND_JUMP };
+enum bind_kind { BIND_USER, BIND_CALLBACK, BIND_TEXT, BIND_NUMBER, BIND_JUMP, BIND_BYTES };
 
 /* What is kept for an owner: a handle's lower half, a call's number, or 0 for as long as the sandbox. */
 struct bind_item {
@@ -70,7 +70,7 @@ struct bind_item {
 	enum bind_kind kind;
 	const char *use;
 	void *pointer;   /* the program's; text; a struct bind_jump or bind_callback */
-	uint64_t number; /* a token; a number */
+	uint64_t number; /* a token; a number; an address of the sandbox's malloc */
 };
 
 /* A function of the program's as the sandbox may call it. */
@@ -560,30 +560,46 @@ bind_item_free(struct bind_item *item)
 	case BIND_CALLBACK: bind_callback_release(item->pointer); break;
 	case BIND_TEXT:
 	case BIND_JUMP: free(item->pointer); break;
-	case BIND_NUMBER: break;
+	case BIND_NUMBER:
+	case BIND_BYTES: break;
 	}
-	free(item);
 }
 
-/* Forget what was kept for an owner. */
+/* Forget what was kept for an owner: all of it, or text. The sandbox is not called with the lock held. */
 static __attribute__((unused)) void
-bind_drop(uint64_t owner)
+bind_drop_some(uint64_t owner, bool texts)
 {
-	struct bind_item **at;
+	struct bind_item **at, *gone = NULL;
 
 	pthread_mutex_lock(&bind.lock);
 	at = bind_items(owner);
 	while (*at) {
 		struct bind_item *item = *at;
 
-		if (item->owner == owner) {
+		if (item->owner == owner && (!texts || item->kind == BIND_TEXT)) {
 			*at = item->next;
 			bind_item_free(item);
+			item->next = gone;
+			gone = item;
 		} else {
 			at = &item->next;
 		}
 	}
 	pthread_mutex_unlock(&bind.lock);
+	while (gone) {
+		struct bind_item *next = gone->next;
+
+		if (gone->kind == BIND_BYTES)
+			LFI_INVOKE(bind.box, &bind_self.ctx, bind.free, void, (lfiptr), gone->number);
+		free(gone);
+		gone = next;
+	}
+}
+
+static __attribute__((unused)) void
+bind_drop(uint64_t owner)
+{
+	bind_drop_some(owner, false);
 }
 
 static __attribute__((unused)) void
@@ -593,26 +609,11 @@ bind_drop_handle(const void *handle)
 		bind_drop((uint32_t) (uintptr_t) handle);
 }
 
-/* Forget what was kept for a handle under one use. */
 static __attribute__((unused)) void
 bind_drop_texts(const void *handle)
 {
-	struct bind_item **at;
-	uint64_t owner = (uint32_t) (uintptr_t) handle;
-
-	pthread_mutex_lock(&bind.lock);
-	at = bind_items(owner);
-	while (*at) {
-		struct bind_item *item = *at;
-
-		if (item->owner == owner && item->kind == BIND_TEXT) {
-			*at = item->next;
-			bind_item_free(item);
-		} else {
-			at = &item->next;
-		}
-	}
-	pthread_mutex_unlock(&bind.lock);
+	if (handle)
+		bind_drop_some((uint32_t) (uintptr_t) handle, true);
 }
 
 /* The call has made a handle: what was lent for it is the handle's. */
@@ -640,6 +641,31 @@ bind_adopt(struct bind_call *call, lfiptr result)
 		*bind_items(item->owner) = item;
 	}
 	pthread_mutex_unlock(&bind.lock);
+}
+
+/* A copy that the library may look at for as long as its owner is there. */
+static __attribute__((unused)) lfiptr
+bind_in_kept(struct bind_call *call, const void *bytes, size_t size, uint64_t owner)
+{
+	struct bind_item *item = NULL;
+	lfiptr at;
+
+	if (!bytes || call->failed)
+		return 0;
+	at = LFI_INVOKE(bind.box, &bind_self.ctx, bind.malloc, lfiptr, (size_t), size ? size : 1);
+	if (!at) {
+		bind_refuse(call, LFI_ERR_NOMEM, "no memory in the sandbox for %zu bytes", size);
+		return 0;
+	}
+	at = bind.base + (uint32_t) at;
+	if (lfi_box_copyto(bind.box, at, bytes, size) < 0)
+		bind_refuse_last(call);
+	pthread_mutex_lock(&bind.lock);
+	item = bind_add(owner, BIND_BYTES, "", NULL, at);
+	pthread_mutex_unlock(&bind.lock);
+	if (!item)
+		bind_refuse(call, LFI_ERR_NOMEM, "no memory");
+	return at;
 }
 
 /* ---- Pointers of the program's that the library only hands back: tokens ---- */
