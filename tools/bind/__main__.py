@@ -77,6 +77,7 @@ def write(options: argparse.Namespace, library: Library, notes: Notes, flags: li
     emitter = emit.Emitter(library, notes.sandbox)
     (folder / f"{library.name}_sandbox.c").write_text(emitter.source(runtime(), options.header))
     (folder / f"{library.name}_sandbox.h").write_text(emitter.header())
+    (folder / f"{library.name}_handles.h").write_text(emitter.handles(options.header))
     count, reads = report.guesses(library)
     if count:
         print(f"lfi-bind: {library.name}: {count} guesses, {reads} of them about how far to read: see --report", file=sys.stderr)

@@ -672,6 +672,88 @@ struct LFIBox *{prefix}_box(void);
 #endif
 """
 
+    # ---- Handles as types of their own ----
+
+    def handles(self, headers: list[str]) -> str:
+        """A header by which what is a handle is a struct: no pointer of the program's can be passed for it."""
+        library = self.library
+        guard = f"{library.name.upper()}_HANDLES_H"
+        wrappers, names = "", []
+        records: dict[str, Record] = {}
+        for bound in library.bound:
+            if any(self._handle_record(one.type, role) for one, role in self._typed(bound)) and not bound.function.prototype.variadic:
+                wrappers += self._wrapper(bound, records)
+                names.append(bound.function.name)
+        out = [
+            f"/* {library.name} whose handles are types of their own. Made by lfi-bind; include it instead of the library's header. */",
+            f"#ifndef {guard}", f"#define {guard}", "", *[f"#include <{one}>" for one in headers], "#include <stdint.h>", "",
+        ]
+        for record in records.values():
+            tag = self._tag(record)
+            out += [
+                f"/* For the library's {record.text} *, which is in the sandbox. */",
+                f"struct {tag} {{", "\tuint64_t value;", "};", "",
+                "/* Of what a callback gets. */",
+                f"static inline struct {tag}", f"{tag}_of(const {record.text} *handle)", "{",
+                f"\tstruct {tag} made = {{(uintptr_t) handle}};", "", "\treturn made;", "}", "",
+            ]
+        text = "\n".join(out) + "\n" + wrappers
+        for name in names:
+            text += f"#undef {name}\n#define {name} {library.name}_handles_{name}\n"
+        return text + "\n#endif\n"
+
+    def _tag(self, record: Record) -> str:
+        return f"{self.library.name}_{ident(record.name)}"
+
+    @staticmethod
+    def _typed(bound: Bound) -> list[tuple[Any, Role]]:
+        result = Parameter("", bound.function.prototype.result, bound.function.place)
+        return [*zip(bound.function.prototype.parameters, bound.roles), (result, bound.result)]
+
+    @staticmethod
+    def _handle_record(type: Type, role: Role) -> Record | None:
+        """What a handle, or a pointer to one handle, leads to."""
+        if role.role == "handle" and type.opaque and type.target is not None:
+            return type.target.record
+        inner = type.target
+        if role.role in ("in", "out", "inout") and role.length == "1" and inner is not None and inner.opaque and inner.target is not None:
+            return inner.target.record
+        return None
+
+    def _wrapper(self, bound: Bound, records: dict[str, Record]) -> str:
+        function = bound.function
+        declare, arguments, before, after = [], [], [], []
+        for parameter, role in zip(function.prototype.parameters, bound.roles):
+            record = self._handle_record(parameter.type, role)
+            name = parameter.name
+            if record is None:
+                declare.append(parameter.type.declare(name))
+                arguments.append(name)
+                continue
+            records[record.name] = record
+            if role.role == "handle":
+                declare.append(f"struct {self._tag(record)} {name}")
+                arguments.append(f"(void *) (uintptr_t) {name}.value")
+                continue
+            declare.append(f"struct {self._tag(record)} *{name}")
+            before.append(f"{record.text} *{name}_raw = {name} ? (void *) (uintptr_t) {name}->value : NULL;")
+            arguments.append(f"{name} ? &{name}_raw : NULL")
+            after += [f"if ({name})", f"\t{name}->value = (uintptr_t) {name}_raw;"]
+        record = self._handle_record(function.prototype.result, bound.result)
+        call = f"{function.name}({', '.join(arguments)})"
+        result = function.prototype.result.text
+        if record is not None:
+            records[record.name] = record
+            result = f"struct {self._tag(record)}"
+            call = f"{self._tag(record)}_of({call})"
+        if function.prototype.result.kind == "void":
+            body = [*before, f"{call};", *after]
+        elif after:
+            body = [*before, f"{result} result_ = {call};", "", *after, "return result_;"]
+        else:
+            body = [*before, f"return {call};"]
+        return f"static inline {result}\n{self.library.name}_handles_{function.name}({', '.join(declare) or 'void'})\n{{\n{indent(body)}}}\n\n"
+
 
 JUMP = """/* The library's longjmp. */
 static void

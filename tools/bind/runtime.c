@@ -1098,7 +1098,7 @@ bind_frame_user(uint64_t token, const struct bind_callback *callback, const char
 
 /* ---- setjmp and longjmp across the sandbox ---- */
 
-/* The program's jmp_buf for a handle. What `stack` is was set by the caller: the frame of who calls setjmp is above. */
+/* The program's jmp_buf for a handle. `stack` is the stub's frame: that of who calls setjmp is above. */
 static __attribute__((unused)) jmp_buf *
 bind_jump_set(struct bind_call *call, const void *handle, char *stack)
 {
@@ -1119,7 +1119,7 @@ bind_jump_set(struct bind_call *call, const void *handle, char *stack)
 		return NULL;
 	}
 	jump->frame = bind_self.frames;
-	jump->stack = stack;
+	jump->stack = stack + 512; /* a wrapper of the program's may stand between */
 	return &jump->env;
 }
 
