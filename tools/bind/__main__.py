@@ -66,9 +66,9 @@ def make(options: argparse.Namespace) -> None:
 
 def write(options: argparse.Namespace, library: Library, notes: Notes, flags: list[str]) -> None:
     folder = Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
     program = folder / f"{library.name}.lfi"
     if len(options.files) == 1 and options.files[0].endswith(".lfi"):
+        folder.mkdir(parents=True, exist_ok=True)
         program.write_bytes(Path(options.files[0]).read_bytes())
     else:
         lfi_cc = image.find_lfi_cc(options.lfi_cc, Path(sys.argv[0]).resolve().parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from model import BindError, Library
@@ -53,7 +54,7 @@ def keep(library: Library, headers: list[str]) -> str:
     lines += ["", "void *const lfi_bind_keep[] __attribute__((used)) = {"]
     lines += [f"\t(void *) ({bound.function.name})," for bound in library.bound]
     lines += ["\t(void *) malloc,", "\t(void *) free,", "};", ""]
-    return "\n".join(dict.fromkeys(lines)) if False else "\n".join(lines)
+    return "\n".join(lines)
 
 
 def find_lfi_cc(given: str, beside: Path) -> str:
@@ -64,6 +65,11 @@ def find_lfi_cc(given: str, beside: Path) -> str:
 
 
 def link(library: Library, lfi_cc: str, headers: list[str], flags: list[str], files: list[str], output: Path) -> None:
-    source = output.with_name(f"{library.name}_keep.c")
-    source.write_text(keep(library, headers))
-    run([lfi_cc, "-O2", "-w", *flags, str(source), *files, "-lm", "-o", str(output)])
+    """Nothing is left in the output's folder when it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / f"{library.name}_keep.c"
+        program = Path(folder) / output.name
+        source.write_text(keep(library, headers))
+        run([lfi_cc, "-O2", "-w", *flags, str(source), *files, "-lm", "-o", str(program)])
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, output)

@@ -1,0 +1,158 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A real library from its Debian source package in a sandbox, and a program of its own authors that does not know: what
+# it says and writes is what it says and writes with the library compiled into it.
+#
+#   tests/bind/real.sh LIBRARY BUILD FROM      FROM is the build whose lfi-cc and sysroot are used
+set -eu
+
+library=$1 build=$(cd "$2" && pwd) from=$(cd "$3" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+source=$(cd "$here/../.." && pwd)
+cc=$from/bin/lfi-cc
+bind=$build/bin/lfi-bind
+work=$build/tests/bind-$library
+unset LFI_SYSROOT LFI_CC_COMPILER
+liblfi="$build/lib/liblfi.a -lpthread -lm"
+checked=0
+
+fail() {
+	printf 'FAILED: %s\n' "$*" >&2
+	exit 1
+}
+
+# unpack NAME: the source package in ./NAME; a test without its source is skipped, and says so.
+unpack() {
+	archive=$("$source/toolchain/fetch.sh" "$1" "$source/build/downloads" 2>fetch.log) || {
+		echo "SKIPPED: the source of $1 cannot be fetched: $(tail -n 1 fetch.log)"
+		exit 77
+	}
+	mkdir -p "$1"
+	tar -xf "$archive" -C "$1" --strip-components=1
+}
+
+# compile FOLDER FLAGS... -- FILES...: FOLDER/lfi/*.o by lfi-cc and FOLDER/native/*.o by cc.
+compile() {
+	folder=$1
+	shift
+	flags=
+	while [ "$1" != -- ]; do
+		flags="$flags $1"
+		shift
+	done
+	shift
+	mkdir -p "$folder/lfi" "$folder/native"
+	for file; do
+		name=$(basename "$file" .c)
+		"$cc" -O2 -w $flags -c "$folder/$file" -o "$folder/lfi/$name.o"
+		cc -O2 -w $flags -c "$folder/$file" -o "$folder/native/$name.o"
+	done
+}
+
+# same SENTENCE COMMAND ARGUMENTS...: COMMAND.native and COMMAND.lfi exit alike, print the same and write the same file, out.
+same() {
+	sentence=$1 command=$2
+	shift 2
+	for kind in native lfi; do
+		status=0
+		rm -f out
+		"./$command.$kind" "$@" >"$kind.stdout" 2>"$kind.stderr" </dev/null || status=$?
+		echo "$status" >"$kind.status"
+		touch out
+		mv out "$kind.out"
+	done
+	for what in status stdout out; do
+		cmp -s "native.$what" "lfi.$what" || fail "$sentence: $what differs: $(head -c 300 lfi.stderr)"
+	done
+	checked=$((checked + 1))
+}
+
+zlib_sources="adler32.c compress.c crc32.c deflate.c gzclose.c gzlib.c gzread.c gzwrite.c infback.c inffast.c inflate.c inftrees.c trees.c uncompr.c zutil.c"
+
+test_zlib() {
+	unpack zlib
+	compile zlib -DHAVE_UNISTD_H -- $zlib_sources
+	"$bind" --header zlib.h -I zlib --annotations "$here/zlib.toml" --lfi-cc="$cc" -o bound zlib/lfi/*.o
+	cc -O2 -w -I bound -I zlib -I "$source/include" -c bound/zlib_sandbox.c -o zlib_sandbox.o
+	for program in examples/zpipe examples/zran examples/fitblk test/minigzip; do
+		name=$(basename $program)
+		cc -O2 -w -DHAVE_UNISTD_H -I zlib zlib/$program.c zlib/native/*.o -o $name.native
+		cc -O2 -w -DHAVE_UNISTD_H -I bound -I zlib zlib/$program.c zlib_sandbox.o $liblfi -o $name.lfi
+	done
+	for file in zlib/*.c zlib/*.h zlib/ChangeLog zlib/zlib_sandbox.o; do
+		[ -f "$file" ] || continue
+		for kind in native lfi; do
+			./zpipe.$kind <"$file" >$kind.z || fail "zpipe of $file"
+			./zpipe.$kind -d <$kind.z | cmp -s - "$file" || fail "zpipe -d of $file"
+		done
+		cmp -s native.z lfi.z || fail "zpipe compresses $file differently"
+		checked=$((checked + 1))
+	done
+	printf 'no zlib' >bad.z
+	./zpipe.lfi -d <bad.z >/dev/null 2>bad.lfi && fail "zpipe accepts what is no zlib"
+	./zpipe.native -d <bad.z >/dev/null 2>bad.native && fail "native zpipe"
+	cmp -s bad.lfi bad.native || fail "zpipe says another thing of what is no zlib"
+	# minigzip uses gzFile: the sandbox has the program's streams, and files of one folder.
+	cat >gz.toml <<END
+[sandbox]
+stdio = true
+directories = ["/=$work/files"]
+
+END
+	cat "$here/zlib.toml" >>gz.toml
+	mkdir -p files
+	"$bind" --header zlib.h -I zlib --annotations gz.toml --lfi-cc="$cc" -o boundgz zlib/lfi/*.o
+	cc -O2 -w -I boundgz -I zlib -I "$source/include" -c boundgz/zlib_sandbox.c -o gz_sandbox.o
+	cc -O2 -w -DHAVE_UNISTD_H -I boundgz -I zlib zlib/test/minigzip.c gz_sandbox.o $liblfi -o minigzip.lfi
+	./minigzip.lfi <zlib/ChangeLog >lfi.gz && ./minigzip.native <zlib/ChangeLog >native.gz
+	cmp -s lfi.gz native.gz || fail "minigzip compresses differently"
+	./minigzip.lfi -d <lfi.gz | cmp -s - zlib/ChangeLog || fail "minigzip -d"
+	cp zlib/ChangeLog files/one
+	(cd files && ../minigzip.lfi one) || fail "minigzip of a file"
+	./minigzip.native -d <files/one.gz | cmp -s - zlib/ChangeLog || fail "what minigzip wrote into its folder"
+	cp zlib/ChangeLog outside
+	./minigzip.lfi outside 2>/dev/null && fail "minigzip of a file that its sandbox has not got"
+	[ ! -f outside.gz ] || fail "the sandbox wrote outside of its folder"
+	checked=$((checked + 4))
+}
+
+png_sources="png.c pngerror.c pngget.c pngmem.c pngpread.c pngread.c pngrio.c pngrtran.c pngrutil.c pngset.c pngtrans.c pngwio.c pngwrite.c pngwtran.c pngwutil.c"
+
+test_png() {
+	unpack zlib
+	unpack libpng
+	cp libpng/scripts/pnglibconf.h.prebuilt libpng/pnglibconf.h
+	compile zlib -DHAVE_UNISTD_H -- $zlib_sources
+	compile libpng -DPNG_INTEL_SSE_OPT=0 -I zlib -- $png_sources
+	"$cc" -O2 -I libpng -I zlib -I "$here" -c "$here/png_helper.c" -o libpng/lfi/png_helper.o
+	"$bind" --header png.h --header png_helper.h -I libpng -I zlib -I "$here" --annotations "$here/png.toml" --lfi-cc="$cc" \
+		-o bound libpng/lfi/*.o zlib/lfi/*.o
+	cc -O2 -w -I bound -I libpng -I zlib -I "$here" -I "$source/include" -c bound/png_sandbox.c -o png_sandbox.o
+	for program in contrib/pngminus/png2pnm contrib/pngminus/pnm2png; do
+		name=$(basename $program)
+		cc -O2 -w -I libpng -I zlib libpng/$program.c libpng/native/*.o zlib/native/*.o -lm -o $name.native
+		cc -O2 -w -I bound -I libpng -I zlib -I "$here" libpng/$program.c "$here/png_stdio.c" png_sandbox.o $liblfi -o $name.lfi
+	done
+	decoded=0
+	for file in $(find libpng -name '*.png' | sort); do
+		same "png2pnm $file" png2pnm "$file" out
+		if [ "$(cat lfi.status)" = 0 ] && [ -s lfi.out ]; then
+			decoded=$((decoded + 1))
+			cp lfi.out picture.pnm
+			same "pnm2png of $file" pnm2png picture.pnm out
+		fi
+	done
+	[ "$decoded" -ge 150 ] || fail "only $decoded of the files are pictures"
+	head -c 300 libpng/pngtest.png >cut.png
+	same "a file that ends too early" png2pnm cut.png out
+	[ "$(cat lfi.status)" = 1 ] || fail "a file that ends too early is refused"
+	echo "$decoded pictures"
+}
+
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+"test_$library"
+echo "$library: $checked comparisons, all the same"
+cd "$build"
+rm -rf "$work"
