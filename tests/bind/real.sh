@@ -74,7 +74,7 @@ test_zlib() {
 	compile zlib -DHAVE_UNISTD_H -- $zlib_sources
 	"$bind" --header zlib.h -I zlib --annotations "$here/zlib.toml" --lfi-cc="$cc" -o bound zlib/lfi/*.o
 	cc -O2 -w -I bound -I zlib -I "$source/include" -c bound/zlib_sandbox.c -o zlib_sandbox.o
-	for program in examples/zpipe examples/zran examples/fitblk test/minigzip; do
+	for program in examples/zpipe examples/fitblk test/minigzip; do
 		name=$(basename $program)
 		cc -O2 -w -DHAVE_UNISTD_H -I zlib zlib/$program.c zlib/native/*.o -o $name.native
 		cc -O2 -w -DHAVE_UNISTD_H -I bound -I zlib zlib/$program.c zlib_sandbox.o $liblfi -o $name.lfi
@@ -111,7 +111,7 @@ END
 	(cd files && ../minigzip.lfi one) || fail "minigzip of a file"
 	./minigzip.native -d <files/one.gz | cmp -s - zlib/ChangeLog || fail "what minigzip wrote into its folder"
 	cp zlib/ChangeLog outside
-	./minigzip.lfi outside 2>/dev/null && fail "minigzip of a file that its sandbox has not got"
+	./minigzip.lfi "$work/outside" 2>/dev/null && fail "minigzip of a file that its sandbox has not got"
 	[ ! -f outside.gz ] || fail "the sandbox wrote outside of its folder"
 	checked=$((checked + 4))
 }

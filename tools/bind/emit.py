@@ -99,7 +99,7 @@ class Emitter:
             self._callback_parameter(bound, parameter, role, steps)
         elif role.role == "shadow":
             self._shadow(parameter, role, steps)
-        elif role.role == "rows":
+        elif role.role in ("rows", "rows_in"):
             self._rows(parameter, role, steps)
         else:
             self._buffer(bound, parameter, role, steps)
@@ -214,7 +214,7 @@ class Emitter:
             steps.last.append(f"bind_shadow_free({name});")
 
     def _rows(self, parameter: Parameter, role: Role, steps: Steps) -> None:
-        """An array of pointers to rows that the function writes; `count` is how many, `length` the bytes of each."""
+        """An array of pointers to rows that the function writes, or reads; `count` is how many, `length` the bytes of each."""
         name = parameter.name
         steps.declare += [f"void *{name}_room, *{name}_rows = NULL;", f"size_t {name}_count = {expression(role.count)};", f"size_t {name}_bytes = {expression(role.length)};"]
         steps.before += [
@@ -227,6 +227,12 @@ class Emitter:
             f"\t\t((uint64_t *) {name}_room)[i] = rows_at + i * {name}_bytes;",
             "}",
         ]
+        if role.role == "rows_in":
+            steps.before += [
+                f"for (size_t i = 0; {name}_rows && i < {name}_count; i++)",
+                f"\tmemcpy((char *) {name}_rows + i * {name}_bytes, {name}[i], {name}_bytes);",
+            ]
+            return
         steps.after += [
             f"for (size_t i = 0; {name}_rows && i < {name}_count; i++)",
             f"\tbind_take({name}[i], (char *) {name}_rows + i * {name}_bytes, {name}_bytes);",
@@ -263,8 +269,11 @@ class Emitter:
             self._parameter(bound, parameter, role, steps)
         if bound.printf:
             self._printf_end(bound, steps)
-        direct = not steps.before and not steps.after and bound.result.role == "value"
+        direct = not steps.before and not steps.after and bound.result.role == "value" and not bound.remember
         result, finish = self._result(bound, steps)
+        for name, value in bound.remember.items():
+            if name != "of":
+                steps.last.append(f'bind_remember(&call, {bound.remember["of"]}, "{name}", (uint64_t) ({expression(value)}));')
         for name in bound.drops:
             steps.last.append(f"bind_drop_texts({self._handle_value(name, bound)});")
         function = bound.function

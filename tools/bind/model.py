@@ -154,6 +154,7 @@ class Bound:
     on_failure: str = ""
     printf: str = ""
     drops: list[str] = field(default_factory=list)
+    remember: dict[str, str] = field(default_factory=dict)  # numbers of the program's by name; "of" is whose
 
 
 @dataclass

@@ -12,13 +12,13 @@ from model import BindError, Role
 
 #: For parameters, members and results.
 ROLES = {
-    "value", "string", "strings", "in", "out", "inout", "rows", "handle", "user", "callback", "drop", "shadow", "inside", "cursor_in",
+    "value", "string", "strings", "in", "out", "inout", "rows", "rows_in", "handle", "user", "callback", "drop", "shadow", "inside", "cursor_in",
     "cursor_out", "same",
 }
 ROLE_KEYS = {one.name for one in fields(Role)} - {"guess", "reads"}
 LIBRARY_KEYS = {"name", "only", "leave_out", "replace", "opaque", "shadow"}
 SANDBOX_KEYS = {"start", "memory_limit", "directories", "stdio"}
-FUNCTION_KEYS = {"params", "returns", "on_failure", "printf", "drops", "longjmp"}
+FUNCTION_KEYS = {"params", "returns", "on_failure", "printf", "drops", "longjmp", "remember"}
 
 
 class Notes:

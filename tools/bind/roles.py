@@ -73,7 +73,7 @@ class Binder:
         if said.get("longjmp"):
             self._longjmp(function)
             return
-        bound = Bound(function, [], Role("value"), said.get("on_failure", ""), said.get("printf", ""), list(said.get("drops", [])))
+        bound = Bound(function, [], Role("value"), said.get("on_failure", ""), said.get("printf", ""), list(said.get("drops", [])), dict(said.get("remember", {})))
         if prototype.variadic and not bound.printf:
             self._problem(function.place, f"{function.name} has variable arguments: leave it out, replace it, or name its format with printf")
             return
@@ -190,6 +190,8 @@ class Binder:
                     self._problem(bound.function.place, f"{bound.function.name}: there is no '{name}' that something could belong to")
             if role.owner == "result" and bound.result.role != "handle":
                 self._problem(bound.function.place, f"{bound.function.name}: the result is no handle that something could belong to")
+        if bound.remember and bound.remember.get("of") not in names:
+            self._problem(bound.function.place, f"{bound.function.name}: remember needs 'of', one of its parameters")
         for name in bound.drops:
             if name not in names:
                 self._problem(bound.function.place, f"{bound.function.name} has no parameter '{name}'")
@@ -205,7 +207,7 @@ class Binder:
             self._check_buffer(place, what, type, role)
         elif role.role == "string" and (target is None or not target.char):
             self._problem(place, f"{what} is no text")
-        elif role.role in ("handle", "user", "shadow", "rows", "strings") and (type.kind not in ("pointer", "array")):
+        elif role.role in ("handle", "user", "shadow", "rows", "rows_in", "strings") and (type.kind not in ("pointer", "array")):
             self._problem(place, f"{what} is no pointer")
         elif role.role == "callback":
             self._check_callback(place, what, f"{name}.{parameter.name}", type)
