@@ -149,6 +149,57 @@ test_png() {
 	echo "$decoded pictures"
 }
 
+test_expat() {
+	unpack expat
+	lib=expat/expat/lib # -I: its configuration
+	cat >$lib/expat_config.h <<END
+#define XML_NS 1
+#define XML_DTD 1
+#define XML_CONTEXT_BYTES 1024
+#define BYTEORDER 1234
+#define HAVE_GETRANDOM 1
+#define HAVE_UNISTD_H 1
+#define HAVE_FCNTL_H 1
+END
+	flags="-DXML_STATIC -DXML_DTD -I $lib"
+	compile $lib $flags -- xmlparse.c xmlrole.c xmltok.c
+	"$bind" --header expat.h $flags --annotations "$here/expat.toml" --lfi-cc="$cc" -o bound $lib/lfi/*.o
+	cc -O2 -w $flags -I bound -I $lib -I "$source/include" -c bound/expat_sandbox.c -o expat_sandbox.o
+	set --
+	for name in xmlwf xmlfile codepage unixfilemap; do set -- "$@" expat/expat/xmlwf/$name.c; done
+	cc -O2 -w $flags -I $lib "$@" $lib/native/*.o -o xmlwf.native
+	cc -O2 -w $flags -I $lib "$@" "$here/expat_rest.c" expat_sandbox.o $liblfi -o xmlwf.lfi
+	mkdir documents
+	cat >documents/outer.xml <<'END'
+<?xml version="1.0"?>
+<!DOCTYPE a SYSTEM "outer.dtd" [
+<!ENTITY inner SYSTEM "inner.xml">
+<!NOTATION gif PUBLIC "gif viewer">
+<!ENTITY picture SYSTEM "p.gif" NDATA gif>
+<!ENTITY text "some &#228; text">
+]>
+<a x="1" y="&text;"><?target data?><!-- comment --><![CDATA[<raw>]]>&inner;<b xmlns="urn:b" c="2"/></a>
+END
+	echo '<!ENTITY % more "<!ATTLIST a z CDATA #IMPLIED>"> %more;' >documents/outer.dtd
+	echo '<inner>&text;</inner>' >documents/inner.xml
+	echo '<a><b></a>' >documents/mismatch.xml
+	echo '<a>&undefined;</a>' >documents/entity.xml
+	printf '<a>\303(</a>' >documents/utf8.xml
+	: >documents/empty.xml
+	mkdir out.d
+	for file in documents/* expat/testdata/largefiles/* expat/expat/doc/*.xml expat/expat/doc/*.html; do
+		for options in "" -n -w -r "-n -x" "-p -x" -s; do
+			same "xmlwf $options $file" xmlwf $options "$file"
+		done
+		for kind in native lfi; do
+			mkdir -p $kind.d
+			./xmlwf.$kind -p -x -N -d $kind.d "$file" >/dev/null 2>&1 || true
+		done
+		diff -r native.d lfi.d >/dev/null || fail "xmlwf -d of $file"
+		checked=$((checked + 1))
+	done
+}
+
 rm -rf "$work"
 mkdir -p "$work"
 cd "$work"

@@ -48,7 +48,8 @@ class Header:
             if cursor.kind == CursorKind.FUNCTION_DECL and self._public(cursor, folders):
                 self._function(cursor)
             elif cursor.kind == CursorKind.MACRO_DEFINITION and cursor.location.file and self._ours(cursor, folders):
-                if any(token.spelling == "->" for token in cursor.get_tokens()):
+                text = " ".join(token.spelling for token in cursor.get_tokens())
+                if "->" in text or "( * (" in text:
                     self.peeking.append((cursor.spelling, place_of(cursor)))
 
     @staticmethod
