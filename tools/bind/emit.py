@@ -70,6 +70,23 @@ class Emitter:
         return f"(uint32_t) (uintptr_t) {self._handle_value(role.owner, bound)}"
 
     @staticmethod
+    def _grouped(bound: Bound, role: Role) -> bool:
+        """Whether callbacks and the pointer for them come together, and belong to something that gets more of them."""
+        both = {one.role for one in bound.roles if one.owner == role.owner}
+        return role.owner not in ("call", "result") and {"user", "callback"} <= both
+
+    def _group(self, bound: Bound, steps: Steps) -> None:
+        """A number for what one call gives to an owner; what sets forgets what was given before."""
+        grouped = [one for one in bound.roles if one.role == "user" and self._grouped(bound, one)]
+        if not grouped:
+            return
+        owner = self._owner(grouped[0], bound)
+        steps.declare.append("uint64_t group = 0;")
+        steps.before.append(f'group = bind_group(&call, {owner}, "{bound.function.name}");')
+        if grouped[0].new:
+            steps.last.append(f'bind_group_replace({owner}, "{bound.function.name}", group);')
+
+    @staticmethod
     def _handle_value(name: str, bound: Bound) -> str:
         """A handle among the parameters; of a pointer to one, what it leads to."""
         for parameter in bound.function.prototype.parameters:
@@ -81,6 +98,9 @@ class Emitter:
         name, type = parameter.name, parameter.type
         if role.role == "value":
             steps.pass_(plain(type), name)
+            return
+        if role.role == "constant":
+            steps.pass_("lfiptr" if type.kind == "pointer" else plain(type), role.value)
             return
         if role.role == "drop":
             steps.pass_("lfiptr" if type.kind == "pointer" else plain(type), "0")
@@ -94,7 +114,10 @@ class Emitter:
             if role.frees:
                 steps.last.append(f"bind_drop_handle({name});")
         elif role.role == "user":
-            steps.before.append(f'{name}_at = bind_user(&call, {name}, {self._owner(role, bound)}, "{role.use}");')
+            owner = self._owner(role, bound)
+            replace = "true" if role.new else "false"
+            group = "group" if self._grouped(bound, role) else owner
+            steps.before.append(f'{name}_at = bind_user(&call, {name}, {group}, {owner}, "{role.use}", {replace});')
         elif role.role == "callback":
             self._callback_parameter(bound, parameter, role, steps)
         elif role.role == "shadow":
@@ -109,7 +132,7 @@ class Emitter:
         callback = self.library.callbacks[parameter.type.name or f"{bound.function.name}.{name}"]
         steps.before.append(
             f"{name}_at = bind_callback(&call, (void (*)(void)) {name}, callback_{ident(callback.name)}, "
-            f'"{signature(callback)}", {self._owner(role, bound)}, "{name}");'
+            f'"{signature(callback)}", {"group" if self._grouped(bound, role) else self._owner(role, bound)}, "{name}");'
         )
 
     def _buffer(self, bound: Bound, parameter: Parameter, role: Role, steps: Steps) -> None:
@@ -265,6 +288,7 @@ class Emitter:
         steps = Steps()
         if bound.printf:
             self._printf_start(bound, steps)
+        self._group(bound, steps)
         for parameter, role in zip(bound.function.prototype.parameters, bound.roles):
             self._parameter(bound, parameter, role, steps)
         if bound.printf:
@@ -333,6 +357,12 @@ class Emitter:
             return "lfiptr", ["return bind_show(result);"]
         if role.role == "same":
             return "lfiptr", [f"return result ? {role.of} : NULL;"]
+        if role.owner == "callback":
+            kind = "char *text = NULL;" if role.role == "string" else "void *text = NULL;"
+            steps.declare.append(kind)
+            how = "bind_text_here(&call, result)" if role.role == "string" else f'bind_user_here(&call, result, "{role.use}")'
+            steps.last.append(f"text = {how};")
+            return "lfiptr", [f"return ({type.text}) text;"]
         owner = self._owner(role, bound)
         if role.role == "string":
             steps.declare.append("char *text = NULL;")
@@ -482,7 +512,7 @@ class Emitter:
         text += f"static void\ncallback_{name}(struct LFIContext *ctx, void *user, const union LFIValue *args, union LFIValue *ret)\n{{\n"
         text += indent([
             "struct bind_frame frame;", "",
-            f'bind_frame_push(&frame, ctx, "{callback.name}");',
+            f'bind_frame_push(&frame, user, "{callback.name}");',
             "if (_setjmp(frame.env) == 0)",
             f"\trun_{name}(user, args, ret);",
             "else",
@@ -507,7 +537,8 @@ class Emitter:
         elif role.role == "string":
             value = f"{cast}bind_frame_text({at})"
         elif role.role == "strings":
-            value = f"{cast}bind_frame_texts({at})"
+            most = f"(size_t) ({role.length})" if role.length else "SIZE_MAX"
+            value = f"{cast}bind_frame_texts({at}, {most})"
         elif role.role == "handle":
             value = f"bind_show({at})"
         elif role.role == "user":
@@ -521,6 +552,8 @@ class Emitter:
             how = "bind_frame_out" if role.role == "out" else "bind_frame_in"
             declare.append(f"const size_t {name}_count = (size_t) ({length});")
             value = f"{cast}{how}({at}, {name}_count, {item})"
+            if type.target.opaque:
+                value = f"bind_frame_handles({at}, {name}_count)"
             if role.role != "in":
                 after.append(f"bind_frame_give({at}, {name}, {name}_count * {item});")
         # Lengths are other parameters': those of numbers come first.

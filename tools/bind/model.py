@@ -140,6 +140,7 @@ class Role:
     remember: str = ""
     of: str = ""
     count: str = ""  # C: rows
+    value: str = ""  # C: what the sandbox gets instead
     guess: str = ""  # why, when nobody said it
     reads: bool = False  # a guess by which the host's memory is read further than the type says
 

@@ -12,7 +12,7 @@ from model import BindError, Role
 
 #: For parameters, members and results.
 ROLES = {
-    "value", "string", "strings", "in", "out", "inout", "rows", "rows_in", "handle", "user", "callback", "drop", "shadow", "inside", "cursor_in",
+    "value", "string", "strings", "in", "out", "inout", "rows", "rows_in", "handle", "user", "callback", "constant", "drop", "shadow", "inside", "cursor_in",
     "cursor_out", "same",
 }
 ROLE_KEYS = {one.name for one in fields(Role)} - {"guess", "reads"}

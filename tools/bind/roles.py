@@ -17,6 +17,7 @@ from notes import Notes
 
 LENGTHS = re.compile(r"(len|length|size|count|bytes|nbyte)$|^(n|num)$|_(n|num)$", re.IGNORECASE)
 FREES = re.compile(r"((^|_)(free|destroy|close|delete|release|end|finalize)|[a-z](Free|Destroy|Close|Delete|Release|End|Finalize))$")
+SETS = re.compile(r"(^|_)set(_|$)|(^|[a-z_])Set[A-Z]")
 FILES = ("_IO_FILE", "FILE", "__sFILE")
 
 
@@ -134,7 +135,9 @@ class Binder:
         if not target.const and target.scalar and not target.char and not counted and not measures:
             return Role("out", length="1", guess="one item, out")
         if target.kind == "void" and not target.const and not counted:
-            return Role("user", owner=self._owner(function), guess="a pointer that the library only hands back")
+            sets = SETS.search(function.name) is not None
+            more = ", in place of the one before, by the function's name" if sets else ""
+            return Role("user", owner=self._owner(function), new=sets, guess="a pointer that the library only hands back" + more)
         self._problem(
             parameter.place,
             f"{function.name}: what is '{type.declare(parameter.name)}' for? Say in, out, inout, handle or another role, and a length",
@@ -186,7 +189,7 @@ class Binder:
         names = [one.name for one in bound.function.prototype.parameters]
         for role in [*bound.roles, bound.result]:
             for name in (role.owner, role.of):
-                if name not in ("", "call", "result", *names):
+                if name not in ("", "call", "callback", "result", *names):
                     self._problem(bound.function.place, f"{bound.function.name}: there is no '{name}' that something could belong to")
             if role.owner == "result" and bound.result.role != "handle":
                 self._problem(bound.function.place, f"{bound.function.name}: the result is no handle that something could belong to")
@@ -217,6 +220,8 @@ class Binder:
             self._problem(place, f"{what} is no member of a struct")
         elif role.role == "same":
             self._problem(place, f"{what} is no result")
+        elif role.role == "constant" and not role.value:
+            self._problem(place, f"{what} has no value")
 
     def _check_buffer(self, place: Place, what: str, type: Type, role: Role) -> None:
         target = type.target

@@ -8,7 +8,8 @@
  *   I2  What comes out is a copy, and only the copy is looked at; lengths of copies to the program's memory are the
  *       program's, never the sandbox's.
  *   I3  A handle that the program holds is no address of the host's: its upper half is not canonical.
- *   I4  A token is taken for what it was given for only: the same owner, and the same use.
+ *   I4  A token is taken for what it was given for only: by the callbacks that were given with it, or that have the
+ *       same owner, and for the same use.
  */
 
 enum { BIND_CHUNK = 256 << 10, BIND_KEEP = 64 << 20, BIND_STRING = 16 << 20, BIND_OWNERS = 256 };
@@ -24,7 +25,7 @@ struct bind_chunk {
 /* A callback of the program's that runs. */
 struct bind_frame {
 	struct bind_frame *below;
-	struct LFIContext *ctx;
+	const struct bind_callback *callback;
 	struct bind_block *blocks;
 	const char *name;
 	jmp_buf env;
@@ -61,12 +62,12 @@ struct bind_call {
 	int failed; /* enum LFIErrorCode */
 };
 
-enum bind_kind { BIND_USER, BIND_CALLBACK, BIND_TEXT, BIND_NUMBER, BIND_JUMP, BIND_BYTES };
+enum bind_kind { BIND_USER, BIND_CALLBACK, BIND_TEXT, BIND_NUMBER, BIND_JUMP, BIND_BYTES, BIND_GROUP };
 
-/* What is kept for an owner: a handle's lower half, a call's number, or 0 for as long as the sandbox. */
+/* What is kept for an owner: a handle's lower half, a call's number, a group's, or 0 for as long as the sandbox. */
 struct bind_item {
 	struct bind_item *next;
-	uint64_t owner;
+	uint64_t owner, parent; /* parent: of a group, else the owner */
 	enum bind_kind kind;
 	const char *use;
 	void *pointer;   /* the program's; text; a struct bind_jump or bind_callback */
@@ -167,8 +168,6 @@ bind_rewind(const struct bind_call *call)
 	if (top)
 		top->used = call->used;
 }
-
-static __attribute__((unused)) void bind_drop(uint64_t owner);
 
 /* The call is over. */
 static __attribute__((unused)) void
@@ -533,7 +532,7 @@ bind_add(uint64_t owner, enum bind_kind kind, const char *use, void *pointer, ui
 
 	if (!item)
 		return NULL;
-	*item = (struct bind_item){*bind_items(owner), owner, kind, use, pointer, number};
+	*item = (struct bind_item){*bind_items(owner), owner, owner, kind, use, pointer, number};
 	*bind_items(owner) = item;
 	return item;
 }
@@ -561,9 +560,12 @@ bind_item_free(struct bind_item *item)
 	case BIND_TEXT:
 	case BIND_JUMP: free(item->pointer); break;
 	case BIND_NUMBER:
+	case BIND_GROUP:
 	case BIND_BYTES: break;
 	}
 }
+
+static __attribute__((unused)) void bind_drop(uint64_t owner);
 
 /* Forget what was kept for an owner: all of it, or text. The sandbox is not called with the lock held. */
 static __attribute__((unused)) void
@@ -591,6 +593,8 @@ bind_drop_some(uint64_t owner, bool texts)
 
 		if (gone->kind == BIND_BYTES)
 			LFI_INVOKE(bind.box, &bind_self.ctx, bind.free, void, (lfiptr), gone->number);
+		else if (gone->kind == BIND_GROUP)
+			bind_drop(gone->number);
 		free(gone);
 		gone = next;
 	}
@@ -636,7 +640,7 @@ bind_adopt(struct bind_call *call, lfiptr result)
 			continue;
 		}
 		*at = item->next;
-		item->owner = (uint32_t) result;
+		item->owner = item->parent = (uint32_t) result;
 		item->next = *bind_items(item->owner);
 		*bind_items(item->owner) = item;
 	}
@@ -690,9 +694,67 @@ bind_token(void)
 	return token;
 }
 
-/* One for each owner and use: another pointer replaces it, as the library forgets the one that it had. */
+/* A number for what one call gives to an owner: callbacks, and the pointer that is for them. */
+static __attribute__((unused)) uint64_t
+bind_group(struct bind_call *call, uint64_t owner, const char *use)
+{
+	uint64_t group = ++bind.calls << 32;
+	struct bind_item *item;
+
+	if (call->failed)
+		return group;
+	pthread_mutex_lock(&bind.lock);
+	item = bind_add(owner, BIND_GROUP, use, NULL, group);
+	pthread_mutex_unlock(&bind.lock);
+	if (!item)
+		bind_refuse(call, LFI_ERR_NOMEM, "no memory");
+	return group;
+}
+
+/* The call was one that sets: what it gave before is forgotten. */
+static __attribute__((unused)) void
+bind_group_replace(uint64_t owner, const char *use, uint64_t group)
+{
+	struct bind_item **at, *gone = NULL;
+
+	pthread_mutex_lock(&bind.lock);
+	at = bind_items(owner);
+	while (*at) {
+		struct bind_item *item = *at;
+
+		if (item->owner == owner && item->kind == BIND_GROUP && item->number != group && strcmp(item->use, use) == 0) {
+			*at = item->next;
+			item->next = gone;
+			gone = item;
+		} else {
+			at = &item->next;
+		}
+	}
+	pthread_mutex_unlock(&bind.lock);
+	while (gone) {
+		struct bind_item *next = gone->next;
+
+		bind_drop(gone->number);
+		free(gone);
+		gone = next;
+	}
+}
+
+static __attribute__((unused)) struct bind_item *
+bind_user_find(uint64_t owner, const char *use, const void *pointer, bool replace)
+{
+	for (struct bind_item *item = *bind_items(owner); item; item = item->next) {
+		if (item->owner == owner && item->kind == BIND_USER && strcmp(item->use, use) == 0 &&
+		    (replace || item->pointer == pointer))
+			return item;
+	}
+	return NULL;
+}
+
+/* Its token. With `replace` the owner has one pointer for a use, and forgets the one before. */
 static __attribute__((unused)) lfiptr
-bind_user(struct bind_call *call, const void *pointer, uint64_t owner, const char *use)
+bind_user(
+    struct bind_call *call, const void *pointer, uint64_t owner, uint64_t parent, const char *use, bool replace)
 {
 	struct bind_item *item;
 	uint64_t token = 0;
@@ -700,20 +762,18 @@ bind_user(struct bind_call *call, const void *pointer, uint64_t owner, const cha
 	if (!pointer || call->failed)
 		return 0;
 	pthread_mutex_lock(&bind.lock);
-	item = bind_find(owner, BIND_USER, use);
-	if (item && owner) {
-		item->pointer = (void *) (uintptr_t) pointer;
-		token = item->number;
-	} else if (!(token = bind_token()) ||
-	    !(item = bind_add(owner, BIND_USER, use, (void *) (uintptr_t) pointer, token))) {
-		token = 0;
-	} else {
+	item = bind_user_find(owner, use, pointer, replace);
+	if (!item && (token = bind_token()) && (item = bind_add(owner, BIND_USER, use, NULL, token)))
 		bind.users[token] = item;
+	if (item) {
+		item->pointer = (void *) (uintptr_t) pointer;
+		item->parent = parent;
+		token = item->number;
 	}
 	pthread_mutex_unlock(&bind.lock);
-	if (!token)
+	if (!item)
 		bind_refuse(call, LFI_ERR_NOMEM, "no room for a pointer that the library keeps");
-	return token;
+	return item ? token : 0;
 }
 
 /* I4. `may` is the callback that gets it, or NULL where only the owner counts. */
@@ -727,7 +787,7 @@ bind_user_back(uint64_t token, const struct bind_callback *may, uint64_t owner, 
 	pthread_mutex_lock(&bind.lock);
 	item = token < bind.users_size ? bind.users[token] : NULL;
 	if (token && item && strcmp(item->use, use) == 0) {
-		good = !may && item->owner == owner;
+		good = !may && item->parent == owner;
 		for (struct bind_item *at = may ? *bind_items(item->owner) : NULL; at && !good; at = at->next)
 			good = at->owner == item->owner && at->kind == BIND_CALLBACK && at->pointer == may;
 		*out = good ? item->pointer : NULL;
@@ -961,10 +1021,10 @@ bind_callback(
 }
 
 static __attribute__((unused)) void
-bind_frame_push(struct bind_frame *frame, struct LFIContext *ctx, const char *name)
+bind_frame_push(struct bind_frame *frame, const struct bind_callback *callback, const char *name)
 {
 	frame->below = bind_self.frames;
-	frame->ctx = ctx;
+	frame->callback = callback;
 	frame->blocks = NULL;
 	frame->name = name;
 	bind_self.frames = frame;
@@ -1061,29 +1121,43 @@ bind_frame_text(lfiptr at)
 	return copy;
 }
 
-/* Pointers to text up to a null pointer. */
+/* Pointers to text up to a null pointer; or `most` of them, which may be null. */
 static __attribute__((unused)) char **
-bind_frame_texts(lfiptr at)
+bind_frame_texts(lfiptr at, size_t most)
 {
 	enum { MOST = 65536 };
 	char **texts;
-	size_t count = 0;
 	uint64_t one = 1;
+	size_t count = 0;
 
 	if (!at)
 		return NULL;
-	for (; one; count++) {
+	if (most != SIZE_MAX && most > MOST)
+		bind_frame_refuse("%zu pieces of text", most);
+	for (; most == SIZE_MAX ? one != 0 : count < most; count++) {
 		if (count == MOST || lfi_box_copyfm(bind.box, &one, at + 8 * count, 8) < 0)
 			bind_frame_refuse("an array of text has no end");
 	}
-	texts = bind_frame_room(count * sizeof *texts);
-	for (size_t i = 0; i + 1 < count; i++) {
-		/* Read anew: what ends the array by now is its end. */
+	/* Read anew: what there was may have changed, but not how much of it is looked at. */
+	texts = bind_frame_room((count + 1) * sizeof *texts);
+	for (size_t i = 0; i < count; i++) {
 		if (lfi_box_copyfm(bind.box, &one, at + 8 * i, 8) < 0)
 			bind_frame_refuse("%s", lfi_errmsg());
+		if (!one && most == SIZE_MAX)
+			break;
 		texts[i] = bind_frame_text(one);
 	}
 	return texts;
+}
+
+static __attribute__((unused)) void *
+bind_frame_handles(lfiptr at, size_t count)
+{
+	uint64_t *values = bind_frame_in(at, count, sizeof *values);
+
+	for (size_t i = 0; values && i < count; i++)
+		values[i] = (uintptr_t) bind_show(values[i]);
+	return values;
 }
 
 static __attribute__((unused)) void *
@@ -1093,6 +1167,38 @@ bind_frame_user(uint64_t token, const struct bind_callback *callback, const char
 
 	if (!bind_user_back(token, callback, 0, use, &pointer))
 		bind_frame_refuse("a pointer that was not given for it");
+	return pointer;
+}
+
+/* In a stub that a callback calls: text that stays until the callback is over. */
+static __attribute__((unused)) char *
+bind_text_here(struct bind_call *call, lfiptr at)
+{
+	const char *why = NULL;
+	char *text = at ? bind_text(at, &why) : NULL;
+	struct bind_block *block = NULL;
+
+	if (text && bind_self.frames)
+		block = malloc(sizeof *block + strlen(text) + 1);
+	if (at && !block) {
+		bind_refuse(call, LFI_ERR_RANGE, "text that lives as long as a callback: %s", why ? why : "there is none");
+	} else if (block) {
+		strcpy((char *) block->bytes, text);
+		block->next = bind_self.frames->blocks;
+		bind_self.frames->blocks = block;
+	}
+	free(text);
+	return block ? (char *) block->bytes : NULL;
+}
+
+/* Likewise the pointer that was given with the callback. */
+static __attribute__((unused)) void *
+bind_user_here(struct bind_call *call, uint64_t token, const char *use)
+{
+	void *pointer = NULL;
+
+	if (!bind_self.frames || !bind_user_back(token, bind_self.frames->callback, 0, use, &pointer))
+		bind_refuse(call, LFI_ERR_RANGE, "the library gives a pointer back that it did not get");
 	return pointer;
 }
 
