@@ -9,6 +9,13 @@
 
 %{
 #include "native.h"
+
+/* An object for a handle of liblfi; NULL raises the error that there is. */
+static PyObject *
+handle_new(void *handle, const char *type)
+{
+	return handle ? PyCapsule_New(handle, type, NULL) : native_raise();
+}
 %}
 
 %init %{
@@ -46,24 +53,19 @@ typedef long ssize_t;
 	}
 	$result = PyLong_FromUnsignedLongLong($1);
 %}
+// Handles are capsules with the type as their name: SWIG's own objects each leave a reference to their type behind.
 %typemap(out) struct LFIEngine *, struct LFIBox *, struct LFIContext *, struct LFILinuxEngine *, struct LFILinuxProc *,
     struct LFILinuxThread *, struct LFISnapshot * %{
-	if (!$1) {
-		native_raise();
+	$result = handle_new($1, "$1_type");
+	if (!$result)
 		SWIG_fail;
-	}
-	$result = SWIG_NewPointerObj($1, $descriptor, 0);
 %}
-// A handle is one, never None.
 %typemap(in) struct LFIEngine *, struct LFIBox *, struct LFIContext *, struct LFILinuxEngine *, struct LFILinuxProc *,
-    struct LFILinuxThread *, struct LFISnapshot * {
-	void *handle = NULL;
-	int got = SWIG_ConvertPtr($input, &handle, $descriptor, SWIG_POINTER_NO_NULL);
-
-	if (!SWIG_IsOK(got))
-		SWIG_exception_fail(SWIG_ArgError(got), "in '$symname': no $1_type");
-	$1 = ($1_ltype) handle;
-}
+    struct LFILinuxThread *, struct LFISnapshot * %{
+	if (!PyCapsule_IsValid($input, "$1_type"))
+		SWIG_exception_fail(SWIG_TypeError, "in '$symname': no $1_type");
+	$1 = ($1_ltype) PyCapsule_GetPointer($input, "$1_type");
+%}
 %typemap(in) PyObject *SANDBOX %{
 	if (!PyObject_TypeCheck($input, sandbox_type))
 		SWIG_exception_fail(SWIG_TypeError, "in '$symname': no Sandbox");
@@ -274,7 +276,7 @@ linux_new(struct LFIEngine *engine, PyObject *dir_maps, const char *wd, size_t s
 		return NULL;
 	made = lfi_linux_new(engine, opts);
 	PyMem_Free(maps);
-	return made ? SWIG_NewPointerObj(made, SWIGTYPE_p_LFILinuxEngine, 0) : native_raise();
+	return handle_new(made, "struct LFILinuxEngine *");
 }
 
 /* The program is verified without the GIL; `image` cannot change: it is bytes. */
@@ -310,7 +312,7 @@ thread_new(struct LFILinuxProc *proc, PyObject *argv, PyObject *envp)
 	PyMem_Free(env);
 	if (!env)
 		return NULL;
-	return made ? SWIG_NewPointerObj(made, SWIGTYPE_p_LFILinuxThread, 0) : native_raise();
+	return handle_new(made, "struct LFILinuxThread *");
 }
 
 /* (violations, code flags, processor features, instructions) */
