@@ -118,16 +118,21 @@ END
 
 png_sources="png.c pngerror.c pngget.c pngmem.c pngpread.c pngread.c pngrio.c pngrtran.c pngrutil.c pngset.c pngtrans.c pngwio.c pngwrite.c pngwtran.c pngwutil.c"
 
-test_png() {
+build_png() {
 	unpack zlib
 	unpack libpng
 	cp libpng/scripts/pnglibconf.h.prebuilt libpng/pnglibconf.h
+	"$@"
 	compile zlib -DHAVE_UNISTD_H -- $zlib_sources
 	compile libpng -DPNG_INTEL_SSE_OPT=0 -I zlib -- $png_sources
 	"$cc" -O2 -I libpng -I zlib -I "$here" -c "$here/png_helper.c" -o libpng/lfi/png_helper.o
 	"$bind" --header png.h --header png_helper.h -I libpng -I zlib -I "$here" --annotations "$here/png.toml" --lfi-cc="$cc" \
 		-o bound libpng/lfi/*.o zlib/lfi/*.o
 	cc -O2 -w -I bound -I libpng -I zlib -I "$here" -I "$source/include" -c bound/png_sandbox.c -o png_sandbox.o
+}
+
+test_png() {
+	build_png true
 	for program in contrib/pngminus/png2pnm contrib/pngminus/pnm2png; do
 		name=$(basename $program)
 		cc -O2 -w -I libpng -I zlib libpng/$program.c libpng/native/*.o zlib/native/*.o -lm -o $name.native
@@ -147,6 +152,71 @@ test_png() {
 	same "a file that ends too early" png2pnm cut.png out
 	[ "$(cat lfi.status)" = 1 ] || fail "a file that ends too early is refused"
 	echo "$decoded pictures"
+}
+
+# A bug in what reads comments; tests/bind/planted.c says which.
+plant() {
+	cp "$here/planted.c" libpng/planted.c
+	call='{ void planted_comment(const unsigned char *, unsigned); planted_comment(buffer, length); }'
+	sed "s/^   text_info.compression = PNG_TEXT_COMPRESSION_NONE;/   $call\n&/" libpng/pngrutil.c >planted.tmp
+	mv planted.tmp libpng/pngrutil.c
+	grep -q 'planted_comment(buffer' libpng/pngrutil.c || fail "the bug could not be planted"
+	png_sources="$png_sources planted.c"
+}
+
+# attack ADDRESS FILE: a picture whose comment fills the buffer, and then has that address.
+attack() {
+	python3 - "$1" "$2" <<'END'
+import struct, sys, zlib
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+rows = b"".join(b"\0" + bytes((x * y) & 255 for x in range(3 * 16)) for y in range(16))
+open(sys.argv[2], "wb").write(
+    b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0))
+    + chunk(b"tEXt", b"Comment\0".ljust(32, b"A") + struct.pack("<Q", int(sys.argv[1], 16)))
+    + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+)
+END
+}
+
+test_exploit() {
+	build_png plant
+	cc -O2 -w -no-pie -I libpng -I zlib "$here/planted_host.c" libpng/native/*.o zlib/native/*.o -lm -o host.native
+	cc -O2 -w -no-pie -DSANDBOX -I bound -I libpng -I zlib "$here/planted_host.c" png_sandbox.o $liblfi -o host.lfi
+	cc -O2 -w -no-pie -I libpng -I zlib -I "$here" "$here/planted_host.c" png_sandbox.o $liblfi -o unaware.lfi
+	good=libpng/contrib/pngsuite/basn2c08.png
+	for kind in native lfi; do attack "$(nm host.$kind | awk '$3 == "taken_over" { print $1 }')" attack.$kind; done
+	status=0
+	./host.native $good attack.native $good >native.said || status=$?
+	[ $status = 42 ] && grep -q "taken over" native.said || fail "the exploit does not take over the program (status $status)"
+	status=0
+	./host.lfi $good attack.lfi $good >lfi.said 2>&1 || status=$?
+	[ $status = 0 ] || fail "the program with a sandbox ended with $status"
+	grep -q "taken over" lfi.said && fail "the sandboxed exploit takes over the program"
+	[ "$(grep -c contained lfi.said)" = 1 ] || fail "the exploit is not contained"
+	[ "$(grep -c '32 x 32' lfi.said)" = 2 ] || fail "the pictures around the exploit are not decoded"
+	[ "$(head -n 1 native.said)" = "$(head -n 1 lfi.said)" ] || fail "the first picture is another one"
+	attack "$(nm unaware.lfi | awk '$3 == "taken_over" { print $1 }')" attack.unaware
+	status=0
+	./unaware.lfi $good attack.unaware >unaware.said 2>&1 || status=$?
+	[ $status = 134 ] && grep -q "png_image_begin_read_from_memory: the sandboxed library failed: LFI_ERR_FAULT" unaware.said ||
+		fail "a program that knows nothing of the sandbox does not end with a message: $status"
+	checked=$((checked + 6))
+}
+
+test_sqlite() {
+	command -v tclsh >/dev/null || { echo "SKIPPED: sqlite is built with tclsh, which is not there"; exit 77; }
+	unpack sqlite
+	(cd sqlite && ./configure --disable-tcl && make sqlite3.c sqlite3.h) >sqlite.log 2>&1 || fail "sqlite's own build: $(tail -n 3 sqlite.log)"
+	compile sqlite -DSQLITE_THREADSAFE=0 -DSQLITE_OMIT_LOAD_EXTENSION -- sqlite3.c
+	"$bind" --header sqlite3.h -I sqlite --annotations "$here/sqlite.toml" --lfi-cc="$cc" -o bound sqlite/lfi/sqlite3.o
+	cc -O2 -w -I bound -I sqlite -I "$source/include" -c bound/sqlite_sandbox.c -o sqlite_sandbox.o
+	cc -O2 -w -I sqlite "$here/sqlite_client.c" sqlite/native/sqlite3.o -lm -o client.native
+	cc -O2 -w -I sqlite "$here/sqlite_client.c" sqlite_sandbox.o $liblfi -o client.lfi
+	same "a program with statements, functions and an order of its own" client
+	grep -q "490 changes" lfi.stdout || fail "the program says: $(cat lfi.stdout)"
 }
 
 test_expat() {

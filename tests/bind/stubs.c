@@ -654,6 +654,45 @@ text_without_an_end_is_refused(void **state)
 	failed("toy_wild_text", "cannot be read");
 }
 
+static void
+a_new_sandbox_knows_nothing_of_the_old_one(void **state)
+{
+	int sum = 0;
+	toy *old = toy_new(1), *new;
+	const char *hello = toy_greeting(1);
+
+	(void) state;
+	expect_faults();
+	toy_set_visit(old, visit, &sum);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(toy_crash_value(), -7);
+		failure.times = 0;
+		assert_true(toy_sandbox_restart());
+		assert_int_equal(toy_value(old), -2);
+		failed("toy_value", "no handle");
+		new = toy_new(5);
+		toy_set_visit(new, visit, &sum);
+		assert_int_equal(toy_run(new, 2), 20);
+		assert_int_equal(toy_sum((const uint8_t *) "abc", 3), 'a' + 'b' + 'c');
+	}
+	assert_int_equal(sum, 6);
+	assert_string_equal(hello, "hello");
+}
+
+static int
+restart_inside(void *user, int item)
+{
+	(void) user;
+	return item + toy_sandbox_restart();
+}
+
+static void
+a_sandbox_is_not_replaced_while_it_runs(void **state)
+{
+	(void) state;
+	assert_int_equal(toy_each(1, restart_inside, &failure), 0);
+}
+
 static void *
 interrupt(void *box)
 {
@@ -713,6 +752,8 @@ main(void)
 	    GOOD(a_callback_of_a_freed_handle_is_gone),
 	    GOOD(lengths_in_callbacks_are_checked_before_memory_is_taken),
 	    GOOD(text_without_an_end_is_refused),
+	    GOOD(a_new_sandbox_knows_nothing_of_the_old_one),
+	    GOOD(a_sandbox_is_not_replaced_while_it_runs),
 	    GOOD(a_loop_ends_when_the_program_says_so),
 	};
 

@@ -99,6 +99,10 @@ class Emitter:
         if role.role == "value":
             steps.pass_(plain(type), name)
             return
+        if role.role in ("constant", "drop"):
+            inner = type.target if type.kind == "pointer" else None
+            nulls = role.role == "drop" and inner is not None and inner.kind == "pointer" and not inner.const
+            steps.before += [f"if ({name})", f"\t*{name} = NULL;"] if nulls else [f"(void) {name};"]
         if role.role == "constant":
             steps.pass_("lfiptr" if type.kind == "pointer" else plain(type), role.value)
             return
@@ -643,6 +647,12 @@ const char *
 	return bind.why;
 }}
 
+bool
+{prefix}_restart(void)
+{{
+	return bind_restart();
+}}
+
 void
 {prefix}_on_failure({prefix}_handler handler, void *user)
 {{
@@ -703,6 +713,14 @@ bool {prefix}_start(void);
 
 /** Why it could not start; "" when it did. */
 const char *{prefix}_message(void);
+
+/**
+ * A new sandbox in place of one that failed: after a fault, nothing in it is to be relied on. What the library knew is gone:
+ * handles from before are refused. Not while another thread calls the library, and not in a callback.
+ *
+ * @return false: in a callback, or it cannot start, and {prefix}_message says why
+ */
+bool {prefix}_restart(void);
 
 /** The sandbox, for limits, statistics and interruption (lfi/lfi_core.h); NULL before it started. It is not the program's to free. */
 struct LFIBox *{prefix}_box(void);

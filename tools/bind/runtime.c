@@ -49,6 +49,7 @@ static _Thread_local struct {
 	struct LFIContext *ctx;
 	struct bind_chunk *chunk;
 	struct bind_frame *frames;
+	uint64_t generation;    /* of the sandbox that `ctx` and `chunk` are of */
 	struct bind_jump *jump; /* to be done once the sandbox has been left */
 	char why[400];          /* of a call that is refused, or a callback that was */
 } bind_self;
@@ -94,7 +95,7 @@ static struct {
 	pthread_mutex_t lock, starting;
 	pthread_key_t key;
 	_Atomic int state; /* 0: not started; 1: it runs; -1: it could not */
-	_Atomic uint64_t calls;
+	_Atomic uint64_t calls, generation;
 	struct LFIEngine *engine;
 	struct LFILinuxEngine *linux_;
 	struct LFILinuxProc *proc;
@@ -222,18 +223,28 @@ bind_failed(struct bind_call *call, bool has_value)
 
 /* ---- Start ---- */
 
+/* What the thread has in a sandbox that is gone, is gone with it. */
+static __attribute__((unused)) void
+bind_thread_clear(void)
+{
+	while (bind_self.chunk) {
+		struct bind_chunk *below = bind_self.chunk->below;
+
+		if (bind.state > 0 && bind_self.generation == bind.generation)
+			bind_chunk_free(bind_self.chunk);
+		else
+			free(bind_self.chunk);
+		bind_self.chunk = below;
+	}
+	bind_self.ctx = NULL;
+	bind_self.generation = bind.generation;
+}
+
 static __attribute__((unused)) void
 bind_thread_end(void *arg)
 {
 	(void) arg;
-	while (bind_self.chunk) {
-		struct bind_chunk *below = bind_self.chunk->below;
-
-		if (bind.state > 0)
-			bind_chunk_free(bind_self.chunk);
-		bind_self.chunk = below;
-	}
-	bind_self.ctx = NULL;
+	bind_thread_clear();
 }
 
 static __attribute__((unused)) bool
@@ -249,14 +260,17 @@ bind_symbols(void)
 	return bind.malloc && bind.free;
 }
 
+/* The engine stays when the sandbox is made anew: it remembers which code was verified. */
 static __attribute__((unused)) bool
 bind_make(void)
 {
 	static const char *argv[] = {BIND_NAME};
 	uint16_t salt = 0;
 
-	bind.engine = lfi_new((struct LFIOptions){0}, 1);
-	bind.linux_ = bind.engine ? lfi_linux_new(bind.engine, (struct LFILinuxOptions){.dir_maps = bind_directories}) : NULL;
+	if (!bind.engine)
+		bind.engine = lfi_new((struct LFIOptions){0}, 1);
+	if (bind.engine && !bind.linux_)
+		bind.linux_ = lfi_linux_new(bind.engine, (struct LFILinuxOptions){.dir_maps = bind_directories});
 	bind.proc = bind.linux_ ? lfi_proc_new(bind.linux_) : NULL;
 	if (!bind.proc || lfi_proc_stdio(bind.proc, BIND_STDIO) < 0 ||
 	    !lfi_proc_load(bind.proc, bind_image, (size_t) (bind_image_end - bind_image), BIND_NAME))
@@ -271,21 +285,21 @@ bind_make(void)
 	bind.base = bind.malloc >> 32 ? lfi_box_info(bind.box).base : 0;
 	if (getrandom(&salt, sizeof salt, GRND_NONBLOCK) < 0)
 		salt = (uint16_t) getpid();
-	bind.tag = (uint64_t) 0x4c46 << 48 | (uint64_t) salt << 32; /* I3: bits 47 to 63 are not all alike */
+	/* I3: bits 47 to 63 are not all alike. Never that of the sandbox before. */
+	bind.tag = (uint64_t) 0x4c46 << 48 | (uint64_t) (uint16_t) ((bind.tag >> 32) + 1 + salt % 0xffff) << 32;
+	bind.generation++;
 	return true;
 }
 
+/* What could not be made, or is not wanted any more. */
 static __attribute__((unused)) void
 bind_unmake(void)
 {
 	lfi_thread_free(bind.thread);
 	lfi_proc_free(bind.proc);
-	lfi_linux_free(bind.linux_);
-	lfi_free(bind.engine);
 	bind.thread = NULL;
 	bind.proc = NULL;
-	bind.linux_ = NULL;
-	bind.engine = NULL;
+	bind.box = NULL;
 }
 
 /* Once; what failed stays so, with its reason. */
@@ -322,12 +336,14 @@ bind_enter(struct bind_call *call, const char *name)
 	call->name = name;
 	call->failed = 0;
 	call->id = 0;
-	call->chunk = bind_self.chunk;
-	call->used = bind_self.chunk ? bind_self.chunk->used : 0;
 	if (__builtin_expect(bind_self.frames != NULL, 0))
 		bind_check_frames(name);
 	if (__builtin_expect(bind.state <= 0, 0) && !(BIND_LAZY && bind.state == 0 && bind_start()))
 		bind_refuse(call, LFI_ERR_INVALID, "%s", bind.state < 0 ? bind.why : "the sandbox was not started");
+	if (__builtin_expect(bind_self.generation != bind.generation, 0))
+		bind_thread_clear();
+	call->chunk = bind_self.chunk;
+	call->used = bind_self.chunk ? bind_self.chunk->used : 0;
 }
 
 /* After LFI_INVOKE. */
@@ -1245,4 +1261,66 @@ bind_jump_wanted(struct LFIContext *ctx, uint32_t owner, int value)
 		snprintf(bind_self.why, sizeof bind_self.why, "the library jumps to where nothing was set");
 	}
 	lfi_ctx_end_call(ctx);
+}
+
+/* ---- A new sandbox ---- */
+
+/* Text for ever stays where it is: the program may still read it. */
+static __attribute__((unused)) void
+bind_forget_items(struct bind_item **at)
+{
+	while (*at) {
+		struct bind_item *item = *at;
+
+		if (item->kind == BIND_TEXT && item->owner == 0) {
+			at = &item->next;
+			continue;
+		}
+		*at = item->next;
+		if (item->kind == BIND_TEXT || item->kind == BIND_JUMP)
+			free(item->pointer);
+		free(item);
+	}
+}
+
+static __attribute__((unused)) void
+bind_forget(void)
+{
+	for (size_t i = 0; i < BIND_OWNERS; i++)
+		bind_forget_items(&bind.items[i]);
+	while (bind.callbacks) {
+		struct bind_callback *next = bind.callbacks->next;
+
+		free(bind.callbacks);
+		bind.callbacks = next;
+	}
+	while (bind.shadows) {
+		struct bind_shadow *next = bind.shadows->next;
+
+		free(bind.shadows);
+		bind.shadows = next;
+	}
+	free(bind.users);
+	bind.users = NULL;
+	bind.users_size = 0;
+}
+
+static __attribute__((unused)) bool
+bind_restart(void)
+{
+	if (bind_self.frames)
+		return false;
+	pthread_mutex_lock(&bind.starting);
+	if (bind.state != 0) {
+		bind_thread_clear();
+		bind_unmake();
+		bind_forget();
+		bind.state = bind_make() ? 1 : -1;
+		if (bind.state < 0) {
+			snprintf(bind.why, sizeof bind.why, "the sandbox cannot start: %s", lfi_errmsg());
+			bind_unmake();
+		}
+	}
+	pthread_mutex_unlock(&bind.starting);
+	return bind.state > 0 || bind_start();
 }
