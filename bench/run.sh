@@ -40,6 +40,15 @@ for bench in calls interrupt fault snapshot scale verify; do
 	esac
 done
 
+if [ -x "$build/bin/lfi-bind" ] && /usr/bin/python3 -c 'import clang.cindex' 2>/dev/null; then
+	echo "== bind"
+	rm -f "$build/bench/bind.json"
+	mkdir -p "$build/tests"
+	JSON="$build/bench/bind.json" "$source/tests/bind/real.sh" bench "$build" "$build"
+else
+	echo "== bind: left out, it needs python3-clang"
+fi
+
 # The Python package of this build, beside ctypes, cffi and wasmtime.
 if python3 -c 'import venv' 2>/dev/null; then
 	echo "== python"

@@ -3,7 +3,7 @@
 # A real library from its Debian source package in a sandbox, and a program of its own authors that does not know: what
 # it says and writes is what it says and writes with the library compiled into it.
 #
-#   tests/bind/real.sh LIBRARY BUILD FROM      FROM is the build whose lfi-cc and sysroot are used
+#   tests/bind/real.sh zlib|png|exploit|expat|sqlite|bench BUILD FROM      FROM is the build whose lfi-cc and sysroot are used
 set -eu
 
 library=$1 build=$(cd "$2" && pwd) from=$(cd "$3" && pwd)
@@ -206,6 +206,36 @@ test_exploit() {
 	checked=$((checked + 6))
 }
 
+# Figures, not a test: bench/bind/bind.c, once more without sandboxes. JSON=FILE collects them.
+test_bench() {
+	build_png true
+	mkdir -p toy
+	"$cc" -O2 -fno-builtin -c "$here/toy.c" -o toy/toy.o
+	"$bind" --header toy.h -I "$here" --annotations "$here/toy.toml" --lfi-cc="$cc" -o toy toy/toy.o
+	cc -O2 -w -I toy -I "$here" -I "$source/include" -c toy/toy_sandbox.c -o toy_sandbox.o
+	cc -O2 -w -fno-builtin -c "$here/toy.c" -o toy_native.o
+	flags="-I bound -I toy -I $here -I libpng -I zlib -I $source/include"
+	cc -O2 -w -DSANDBOX $flags "$source/bench/bind/bind.c" png_sandbox.o toy_sandbox.o $liblfi -o bind.lfi
+	cc -O2 -w $flags "$source/bench/bind/bind.c" toy_native.o libpng/native/*.o zlib/native/*.o -lm -o bind.native
+	python3 - <<'END'
+import random, struct, zlib
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+# 4 megapixels whose differences are small, as those of a photograph: the filter is Paeth's.
+random.seed(1)
+small = bytes((0, 0, 0, 1, 1, 2, 255, 255)[i & 7] for i in range(256))
+rows = b"".join(b"\4" + random.randbytes(3 * 2048).translate(small) for _ in range(2048))
+open("photo.png", "wb").write(
+    b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2048, 2048, 8, 2, 0, 0, 0))
+    + chunk(b"IDAT", zlib.compress(rows, 6)) + chunk(b"IEND", b"")
+)
+END
+	json=${JSON:+--json $JSON}
+	for kind in lfi native lfi native; do ./bind.$kind $json photo.png; done
+}
+
 test_sqlite() {
 	command -v tclsh >/dev/null || { echo "SKIPPED: sqlite is built with tclsh, which is not there"; exit 77; }
 	unpack sqlite
@@ -274,6 +304,6 @@ rm -rf "$work"
 mkdir -p "$work"
 cd "$work"
 "test_$library"
-echo "$library: $checked comparisons, all the same"
+[ "$library" = bench ] || echo "$library: $checked comparisons, all the same"
 cd "$build"
 rm -rf "$work"

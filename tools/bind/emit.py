@@ -665,6 +665,12 @@ struct LFIBox *
 {{
 	return bind.box;
 }}
+
+uint64_t
+{prefix}_symbol(const char *name)
+{{
+	return bind.proc ? lfi_proc_sym(bind.proc, name) : 0;
+}}
 {eager}"""
 
     def header(self) -> str:
@@ -680,6 +686,7 @@ struct LFIBox *
 #define {guard}
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {{
@@ -724,6 +731,9 @@ bool {prefix}_restart(void);
 
 /** The sandbox, for limits, statistics and interruption (lfi/lfi_core.h); NULL before it started. It is not the program's to free. */
 struct LFIBox *{prefix}_box(void);
+
+/** Where a function of the library is, for calls by LFI_INVOKE and the like; 0 when it is not there. An lfiptr. */
+uint64_t {prefix}_symbol(const char *name);
 
 #ifdef __cplusplus
 }}
