@@ -1,0 +1,3 @@
+module github.com/liblfi/lfi/bindings/go
+
+go 1.22
