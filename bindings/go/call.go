@@ -470,6 +470,59 @@ func (m *buffer) finish(b bound, word uint64, result unsafe.Pointer, args []unsa
 	return nil
 }
 
+// ---- Any number of parameters ----
+
+// A FnN is a function of a sandbox whose parameters are the fields of a struct, or the items of an array; prepared by
+// FuncN.
+type FnN[R, Args any] struct {
+	bound
+	offsets []uintptr
+}
+
+// FuncN prepares calls of a function with any number of parameters, up to 64: Args is a struct with a field for each, in
+// their order, or an array when they are all of one type.
+func FuncN[R, Args any](l *Library, name string) (FnN[R, Args], error) {
+	t := reflect.TypeFor[Args]()
+	var params []reflect.Type
+	var offsets []uintptr
+	switch {
+	case t.Kind() == reflect.Struct && t.NumField() <= maxParams:
+		for i := 0; i < t.NumField(); i++ {
+			params = append(params, t.Field(i).Type)
+			offsets = append(offsets, t.Field(i).Offset)
+		}
+	case t.Kind() == reflect.Array && t.Len() <= maxParams:
+		for i := 0; i < t.Len(); i++ {
+			params = append(params, t.Elem())
+			offsets = append(offsets, uintptr(i)*t.Elem().Size())
+		}
+	default:
+		return FnN[R, Args]{}, fail(ErrSignature, "%s: %v is no struct and no array of up to %d parameters", name, t, maxParams)
+	}
+	b, err := prepare(l, name, reflect.TypeFor[func(Args, FnN[R, Args])](), reflect.TypeFor[R](), params...)
+	return FnN[R, Args]{b, offsets}, err
+}
+
+func (fn FnN[R, Args]) pointers(args *Args) []unsafe.Pointer {
+	list := make([]unsafe.Pointer, len(fn.offsets))
+	for i, at := range fn.offsets {
+		list[i] = unsafe.Add(unsafe.Pointer(args), at)
+	}
+	return list
+}
+
+// Call calls it.
+func (fn FnN[R, Args]) Call(args Args) (result R, err error) {
+	err = fn.call(unsafe.Pointer(&result), fn.pointers(&args)...)
+	return
+}
+
+// CallContext calls it until the context is over, as that of Fn0 and the others.
+func (fn FnN[R, Args]) CallContext(ctx context.Context, args Args) (result R, err error) {
+	err = fn.callContext(ctx, unsafe.Pointer(&result), fn.pointers(&args)...)
+	return
+}
+
 // ---- Contexts for threads that have none ----
 
 // Contexts of a sandbox that are lent.

@@ -567,7 +567,8 @@ func (b *Box) RunContext(serial uint64, c Context, at uint64, handler func(), ti
 
 // Func is a function of a box, prepared. It belongs to the box, which must be kept alive during calls.
 type Func struct {
-	c *C.struct_GoFn
+	c   *C.struct_GoFn
+	raw C.uintptr_t // the same, which cgo need not look at
 }
 
 // NewFunc prepares calls of what is at an address. Bit i of structs says that argument i is a struct.
@@ -578,12 +579,12 @@ func (b *Box) NewFunc(at uint64, signature string, structs uint64, structResult 
 	if err != nil {
 		return Func{}, err
 	}
-	return Func{(*C.struct_GoFn)(hostMemory(v))}, nil
+	return Func{(*C.struct_GoFn)(hostMemory(v)), C.uintptr_t(v)}, nil
 }
 
 // Call calls with up to six arguments, none of them a struct. It allocates nothing.
 func (f Func) Call(serial uint64, a *[6]uint64) (uint64, error) {
-	r := C.go_fn_call(f.c, C.uint64_t(serial), C.uint64_t(a[0]), C.uint64_t(a[1]), C.uint64_t(a[2]), C.uint64_t(a[3]),
+	r := C.go_fn_call(f.raw, C.uint64_t(serial), C.uint64_t(a[0]), C.uint64_t(a[1]), C.uint64_t(a[2]), C.uint64_t(a[3]),
 		C.uint64_t(a[4]), C.uint64_t(a[5]))
 	if r.failure != nil {
 		return 0, failed(r.failure)

@@ -1021,8 +1021,9 @@ go_fn_new(struct GoBox *box, uint64_t at, const char *signature, uint64_t struct
 }
 
 struct GoResult
-go_fn_call(struct GoFn *fn, uint64_t serial, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+go_fn_call(uintptr_t function, uint64_t serial, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
+	struct GoFn *fn = (struct GoFn *) function;
 	const union LFIValue args[6] = {{.u = a}, {.u = b}, {.u = c}, {.u = d}, {.u = e}, {.u = f}};
 	struct GoResult result = {0, NULL};
 	union LFIValue ret = {.u = 0};
