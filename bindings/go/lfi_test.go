@@ -3,6 +3,8 @@
 package lfi_test
 
 import (
+	"bytes"
+	"debug/elf"
 	"fmt"
 	"os"
 	"os/exec"
@@ -99,4 +101,20 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// codeOf finds the first byte of a program's code.
+func codeOf(t testing.TB, image []byte) uint64 {
+	t.Helper()
+	file, err := elf.NewFile(bytes.NewReader(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range file.Progs {
+		if p.Type == elf.PT_LOAD && p.Flags&elf.PF_X != 0 {
+			return p.Off
+		}
+	}
+	t.Fatal("the program has no code")
+	return 0
 }

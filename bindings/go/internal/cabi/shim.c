@@ -57,7 +57,7 @@ struct GoBox {
 	_Atomic uint64_t serial; /* 0: none */
 	struct LFIBox *box;      /* NULL: empty */
 	struct LFILinuxProc *proc;
-	unsigned room, taken; /* seats with a context of their own */
+	unsigned room, taken; /* seats with a context of their own; `taken` is without the first thread's */
 	bool primary_taken;   /* the first thread's context is somebody's */
 	struct Seat *seats;
 	struct GoFn *fns;
@@ -307,7 +307,7 @@ find_context(struct GoBox *box, struct Seat *seat, struct LFIContext *lent)
 		return NULL;
 	}
 	pthread_mutex_lock(&lock);
-	room = box->taken < box->room;
+	room = box->taken + box->primary_taken < box->room;
 	box->taken += room;
 	pthread_mutex_unlock(&lock);
 	if (!room)
