@@ -219,7 +219,7 @@ func (b bound) call(result unsafe.Pointer, args ...unsafe.Pointer) error {
 		return unprepared()
 	}
 	if !b.f.simple {
-		return b.callFully(nil, result, args)
+		return b.callFully(context.Background(), result, args)
 	}
 	var words [6]uint64
 	for i := range args {
@@ -229,7 +229,7 @@ func (b bound) call(result unsafe.Pointer, args ...unsafe.Pointer) error {
 	runtime.KeepAlive(b.lib)
 	if err != nil {
 		if crowded(err) {
-			return b.callFully(nil, result, args)
+			return b.callFully(context.Background(), result, args)
 		}
 		return err
 	}
@@ -274,7 +274,7 @@ func (b bound) callFully(ctx context.Context, result unsafe.Pointer, args []unsa
 	}
 	defer m.free(b.lib)
 	o := cabi.Options{Args: len(args), NCopies: m.ncopies}
-	if ctx != nil && ctx.Done() != nil {
+	if ctx.Done() != nil {
 		o.Timeout = deadline(ctx)
 		o.Cancel = cabi.NewCancel()
 		cancel := o.Cancel
@@ -435,7 +435,7 @@ func (m *buffer) free(l *Library) {
 	}
 	defer done()
 	for _, p := range m.blocks {
-		l.arena.free(p) //nolint:errcheck // the sandbox may have taken the memory away itself
+		l.arena.free(p) // the sandbox may have taken the memory away itself
 	}
 	m.blocks = m.blocks[:0]
 }
@@ -554,9 +554,6 @@ func (l *lender) forget() {
 }
 
 func (l *lender) take(ctx context.Context, lib *Library) (loan, error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	l.mu.Lock()
 	if l.free == nil {
 		l.free, l.over = make(chan loan, mostLent), make(chan struct{})

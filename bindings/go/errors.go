@@ -181,7 +181,7 @@ func fail(kind error, format string, args ...any) error {
 // withContext adds what a context says to the error of a call that the context has ended.
 func withContext(err error, ctx context.Context) error {
 	var e *Error
-	if ctx == nil || ctx.Err() == nil && !errors.Is(err, ErrDeadline) || !errors.As(err, &e) {
+	if ctx.Err() == nil && !errors.Is(err, ErrDeadline) || !errors.As(err, &e) {
 		return err
 	}
 	if !errors.Is(e, ErrDeadline) && !errors.Is(e, ErrInterrupted) {

@@ -49,15 +49,15 @@ func newHost(options hostOptions, boxes int) (*host, error) {
 		Verbose: options.engine.Verbose,
 	})
 	if err != nil {
-		engine.Free() //nolint:errcheck // it has no boxes
+		engine.Free() // it has no boxes
 		return nil, err
 	}
 	return &host{options: options, engine: engine, linux: linux}, nil
 }
 
 func (h *host) free() {
-	h.linux.Free()  //nolint:errcheck // it has no processes
-	h.engine.Free() //nolint:errcheck // and no boxes
+	h.linux.Free()  // it has no processes
+	h.engine.Free() // and no boxes
 }
 
 // newProcess makes a process in a host with these options that has room.

@@ -231,7 +231,7 @@ func Load(image []byte, options ...Option) (*Library, error) {
 	if err != nil {
 		return nil, err
 	}
-	cabi.ReclaimSignals() //nolint:errcheck // there may be no engine yet; a new one does so by itself
+	cabi.ReclaimSignals() // there may be no engine yet; a new one does so by itself
 	h, box, err := newProcess(c.host, c.threads)
 	if err != nil {
 		return nil, err
@@ -252,7 +252,7 @@ func LoadFile(path string, options ...Option) (*Library, error) {
 func start(h *host, box *cabi.Box, image []byte, c config) (*Library, error) {
 	if err := initialise(box, image, c); err != nil {
 		if box.Retire() == nil {
-			box.Close() //nolint:errcheck // the other error is the one to tell
+			box.Close() // the other error is the one to tell
 		}
 		return nil, err
 	}

@@ -147,7 +147,8 @@ func TestAContextEndsACall(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := apart(spin.CallContext(nil)); !errors.Is(err, lfi.ErrInvalid) { //nolint:staticcheck // that is the point
+	var none context.Context
+	if err := apart(spin.CallContext(none)); !errors.Is(err, lfi.ErrInvalid) {
 		t.Error(err)
 	}
 }

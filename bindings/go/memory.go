@@ -174,7 +174,7 @@ func (l *Library) NewText(s string) (Ptr, error) {
 		return 0, err
 	}
 	if err := l.box.Write(uint64(p), append([]byte(s), 0)); err != nil {
-		l.arena.free(p) //nolint:errcheck // it was given just now
+		l.arena.free(p) // it was given just now
 		return 0, err
 	}
 	return p, nil

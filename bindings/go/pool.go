@@ -59,7 +59,7 @@ func NewPool(image []byte, n int, setup func(*Library) error, options ...Option)
 	h.hold()
 	p := &Pool{conf: c, host: h, size: n, free: make(chan *instance, n), over: make(chan struct{})}
 	if err := p.fill(image, setup); err != nil {
-		p.Close() //nolint:errcheck // the other error is the one to tell
+		p.Close() // the other error is the one to tell
 		return nil, err
 	}
 	return p, nil
@@ -227,7 +227,7 @@ func (p *Pool) discard(i *instance) {
 	if i.life != 0 && i.end() != nil {
 		return
 	}
-	i.box.Close() //nolint:errcheck // there is nothing left to do with it
+	i.box.Close() // there is nothing left to do with it
 }
 
 // Do calls f with a sandbox of its own.
@@ -239,7 +239,7 @@ func (p *Pool) Do(ctx context.Context, f func(*Library) error) error {
 	returned := false
 	defer func() {
 		if !returned {
-			p.Give(l) //nolint:errcheck // f has panicked: that is what is told
+			p.Give(l) // f has panicked: that is what is told
 		}
 	}()
 	err = f(l)

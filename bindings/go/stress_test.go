@@ -157,7 +157,7 @@ func workCallback(t *testing.T, l *lfi.Library, add lfi.Fn2[int32, int32, int32]
 	if err != nil {
 		return err
 	}
-	defer l.Uncallback(f) //nolint:errcheck // the library may be closed
+	defer l.Uncallback(f) // the library may be closed
 	defer func() {
 		if r := recover(); r != nil {
 			if failed, ok := r.(error); ok {

@@ -149,7 +149,6 @@ type Box struct {
 	mu       sync.RWMutex // for writing: closing
 	open     bool
 	contexts map[*Context]bool
-	prepared bool
 }
 
 // NewBox makes an empty box.

@@ -284,7 +284,7 @@ func (b *Box) Close() error {
 
 func (b *Box) finalize() {
 	if b.open && b.Retire() == nil {
-		b.Close() //nolint:errcheck // nobody is there to be told
+		b.Close() // nobody is there to be told
 	}
 	if !b.open {
 		C.go_box_free(b.c)

@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Tests of the Go module. Nothing is fetched, and nothing is written outside the build folder.
+#
+#   tests/go/run.sh GO SOURCE BUILD WHAT
+#
+#   vet     formatting, generated code, go vet
+#   test    all tests, and each fuzz target with its seeds
+#   race    the same under the race detector
+#   gc      the same with a collector that never rests, and checks of what goes to C
+#   system  the same with an installed liblfi
+#   stress  a thousand goroutines in two hundred sandboxes, LFI_STRESS_SECONDS long
+set -eu
+go=$1 source=$2 build=$3 what=$4
+folder=$build/go
+mkdir -p "$folder"
+export GOENV=off GOFLAGS=-mod=mod GOWORK=off GOPROXY=off GOTOOLCHAIN=local CGO_ENABLED=1
+export GOCACHE="$folder/cache" GOPATH="$folder/path" LFI_BUILD="$build"
+PATH=$(dirname "$go"):$PATH
+cd "$source/bindings/go"
+"$go" version
+
+case $what in
+vet)
+	bad=$(gofmt -l .)
+	[ -z "$bad" ] || { echo "gofmt: $bad" >&2; exit 1; }
+	"$go" vet ./...
+	# gen.go writes into the current folder.
+	mkdir -p "$folder/gen"
+	cp gen.go "$folder/gen"
+	(cd "$folder/gen" && "$go" run gen.go && gofmt -w func_gen.go)
+	cmp func_gen.go "$folder/gen/func_gen.go"
+	;;
+test) "$go" test -count=1 -timeout 10m ./... ;;
+race) "$go" test -count=1 -timeout 10m -race ./... ;;
+gc) GOGC=1 GODEBUG=cgocheck=1 "$go" test -count=1 -timeout 10m ./... ;;
+system)
+	rm -rf "$folder/prefix"
+	cmake --install "$build" --prefix "$folder/prefix" >/dev/null
+	config=$(dirname "$(find "$folder/prefix" -name lfi.pc)")
+	export PKG_CONFIG_PATH="$config" LD_LIBRARY_PATH="${config%/pkgconfig}"
+	"$go" test -count=1 -timeout 10m -tags lfi_system ./...
+	;;
+stress) "$go" test -count=1 -timeout 60m -run TestStress -v . ;;
+*) echo "run.sh: no test '$what'" >&2; exit 2 ;;
+esac
