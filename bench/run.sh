@@ -56,3 +56,12 @@ if python3 -c 'import venv' 2>/dev/null; then
 	"$build/python/venv/bin/pip" install -q --disable-pip-version-check cffi wasmtime
 	"$build/python/venv/bin/python" "$source/bench/python/calls.py" --rounds "$rounds" --json "$build/bench/python.json"
 fi
+
+# The Go module of this build, beside cgo and wazero, and a server with and without sandboxes; LFI_GO is Go 1.22 or newer.
+if [ -n "${LFI_GO:-}" ]; then
+	echo "== go"
+	for module in bench/go examples/go/server; do
+		(cd "$source/$module" && LFI_BUILD="$build" GOCACHE="$build/go/cache" GOFLAGS=-mod=mod "$LFI_GO" test -run '^$' \
+			-bench . -count "$rounds" .) | tee -a "$build/bench/go.txt" | grep ^Benchmark
+	done
+fi

@@ -9,6 +9,7 @@
 #   race    the same under the race detector
 #   gc      the same with a collector that never rests, and checks of what goes to C
 #   system  the same with an installed liblfi
+#   examples  those of examples/go
 #   stress  a thousand goroutines in two hundred sandboxes, LFI_STRESS_SECONDS long
 set -eu
 go=$1 source=$2 build=$3 what=$4
@@ -40,6 +41,11 @@ system)
 	config=$(dirname "$(find "$folder/prefix" -name lfi.pc)")
 	export PKG_CONFIG_PATH="$config" LD_LIBRARY_PATH="${config%/pkgconfig}"
 	"$go" test -count=1 -timeout 10m -tags lfi_system ./...
+	;;
+examples)
+	cd "$source/examples/go/server"
+	"$go" vet .
+	"$go" test -count=1 -timeout 5m .
 	;;
 stress) "$go" test -count=1 -timeout 60m -run TestStress -v . ;;
 *) echo "run.sh: no test '$what'" >&2; exit 2 ;;
