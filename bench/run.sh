@@ -60,8 +60,10 @@ fi
 # The Go module of this build, beside cgo and wazero, and a server with and without sandboxes; LFI_GO is Go 1.22 or newer.
 if [ -n "${LFI_GO:-}" ]; then
 	echo "== go"
+	: >"$build/bench/go.txt"
 	for module in bench/go examples/go/server; do
 		(cd "$source/$module" && LFI_BUILD="$build" GOCACHE="$build/go/cache" GOFLAGS=-mod=mod "$LFI_GO" test -run '^$' \
-			-bench . -count "$rounds" .) | tee -a "$build/bench/go.txt" | grep ^Benchmark
+			-bench . -count "$rounds" .) | tee -a "$build/bench/go.txt" | grep ^Benchmark ||
+			echo "bench: $module did not run: $build/bench/go.txt says why" >&2
 	done
 fi
