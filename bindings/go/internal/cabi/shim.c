@@ -12,11 +12,10 @@
  *   I2  Seats are taken out of lists under the lock. A seat whose box's life is over is dead: its thread frees it.
  *   I3  The struct GoBox lives longer than all that has its address: Go frees it when nothing leads to it any more.
  */
-#include "shim.h"
+#include "shim_box.h"
 
 #include <linux/membarrier.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,17 +52,6 @@ struct GoHost {
 	struct GoHost *next;
 };
 
-struct GoBox {
-	_Atomic uint64_t serial; /* 0: none */
-	struct LFIBox *box;      /* NULL: empty */
-	struct LFILinuxProc *proc;
-	unsigned room, taken; /* seats with a context of their own; `taken` is without the first thread's */
-	bool primary_taken;   /* the first thread's context is somebody's */
-	struct Seat *seats;
-	struct GoFn *fns;
-	struct GoHost *hosts;
-};
-
 /* A call under way; they nest. */
 struct GoEntry {
 	struct GoEntry *up;
@@ -85,49 +73,9 @@ static bool fenced; /* there is no barrier for other threads */
 /* ---- Errors ---- */
 
 static struct GoFailure *
-fail(int code, const char *message)
-{
-	struct GoFailure *failure = calloc(1, sizeof *failure);
-
-	if (!failure)
-		abort(); /* as Go does when there is no memory */
-	failure->code = code;
-	snprintf(failure->message, sizeof failure->message, "%s", message);
-	return failure;
-}
-
-/* The thread's last error. */
-static struct GoFailure *
-failed(void)
-{
-	struct LFIError error;
-
-	lfi_error_get(&error);
-	return fail(error.code, error.message);
-}
-
-static struct GoFailure *
 closed(void)
 {
-	return fail(GO_CLOSED, "the sandbox is closed");
-}
-
-void
-go_failure_free(struct GoFailure *failure)
-{
-	free(failure);
-}
-
-static struct GoFailure *
-status(int r)
-{
-	return r < 0 ? failed() : NULL;
-}
-
-static struct GoResult
-pointer(void *made)
-{
-	return made ? (struct GoResult){.value = (uintptr_t) made} : (struct GoResult){.failure = failed()};
+	return go_fail(GO_CLOSED, "the sandbox is closed");
 }
 
 static void
@@ -166,11 +114,11 @@ ended(const struct GoEntry *entry, bool program)
 	struct LFIFault fault;
 
 	if (entry->panic) {
-		failure = fail(GO_PANIC, "a Go function that the sandbox called has panicked");
+		failure = go_fail(GO_PANIC, "a Go function that the sandbox called has panicked");
 		failure->panic = entry->panic;
 		return failure;
 	}
-	failure = failed();
+	failure = go_failed();
 	if (failure->code == LFI_ERR_FAULT &&
 	    (program ? lfi_proc_fault(proc, &fault) : lfi_ctx_fault(entry->seat->ctx, &fault)) == 0)
 		add_fault(failure, &fault, proc);
@@ -227,6 +175,12 @@ begin(void)
 {
 	pthread_key_create(&key, thread_ends);
 	fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
+}
+
+void
+go_begin(void)
+{
+	pthread_once(&once, begin);
 }
 
 /* I2. Those of this thread that are of no use any more. */
@@ -311,14 +265,14 @@ find_context(struct GoBox *box, struct Seat *seat, struct LFIContext *lent)
 	box->taken += room;
 	pthread_mutex_unlock(&lock);
 	if (!room)
-		return fail(GO_CROWDED, "more threads call into the sandbox than have a context there");
+		return go_fail(GO_CROWDED, "more threads call into the sandbox than have a context there");
 	seat->ctx = lfi_ctx_clone(box->box);
 	if (seat->ctx)
 		return NULL;
 	pthread_mutex_lock(&lock);
 	box->taken--;
 	pthread_mutex_unlock(&lock);
-	return failed();
+	return go_failed();
 }
 
 /* ---- Entering ---- */
@@ -442,7 +396,7 @@ arm(struct GoEntry *entry, uint64_t timeout_ns, struct GoCancel *cancel)
 	bool fired;
 
 	if (timeout_ns && entry->outermost && lfi_ctx_deadline(ctx, timeout_ns) < 0)
-		return failed();
+		return go_failed();
 	if (!cancel)
 		return NULL;
 	pthread_mutex_lock(&cancel->lock);
@@ -457,7 +411,7 @@ arm(struct GoEntry *entry, uint64_t timeout_ns, struct GoCancel *cancel)
 		return NULL;
 	if (timeout_ns && entry->outermost)
 		lfi_ctx_deadline(ctx, 0);
-	return fail(LFI_ERR_INTERRUPTED, "the call was cancelled before it began");
+	return go_fail(LFI_ERR_INTERRUPTED, "the call was cancelled before it began");
 }
 
 static void
@@ -504,57 +458,10 @@ runtime_call(struct LFIContext *ctx)
 		panicked(ctx, panic);
 }
 
-/* ---- Engines ---- */
-
-struct GoResult
-go_engine_new(struct GoEngineOptions options, size_t boxes)
-{
-	struct LFIOptions opts = {0};
-
-	pthread_once(&once, begin);
-	opts.verbose = options.verbose;
-	opts.no_verify = options.no_verify;
-	opts.stores_only = options.stores_only;
-	opts.jumps_only = options.jumps_only;
-	opts.single_thread = options.single_thread;
-	opts.no_rdtsc = options.no_rdtsc;
-	opts.bundle = options.bundle;
-	return pointer(lfi_new(opts, boxes));
-}
-
-struct GoFailure *
-go_engine_free(uintptr_t engine)
-{
-	lfi_error_clear();
-	lfi_free((struct LFIEngine *) engine);
-	return lfi_errno() == LFI_OK ? NULL : failed();
-}
-
 void
 go_engine_serve(uintptr_t engine)
 {
 	lfi_sys_handler((struct LFIEngine *) engine, runtime_call);
-}
-
-struct GoResult
-go_linux_new(uintptr_t engine, char **maps, const char *wd, size_t stack_size, bool verbose, bool exit_unknown)
-{
-	struct LFILinuxOptions opts = {0};
-
-	opts.dir_maps = (const char **) maps;
-	opts.wd = wd;
-	opts.stacksize = stack_size;
-	opts.verbose = verbose;
-	opts.exit_unknown_syscalls = exit_unknown;
-	return pointer(lfi_linux_new((struct LFIEngine *) engine, opts));
-}
-
-struct GoFailure *
-go_linux_free(uintptr_t linux_)
-{
-	lfi_error_clear();
-	lfi_linux_free((struct LFILinuxEngine *) linux_);
-	return lfi_errno() == LFI_OK ? NULL : failed();
 }
 
 /* ---- Lives of boxes ---- */
@@ -565,7 +472,7 @@ box_of(struct LFIBox *raw, struct LFILinuxProc *proc, unsigned room)
 	struct GoBox *box;
 
 	if (!raw)
-		return (struct GoResult){.failure = failed()};
+		return (struct GoResult){.failure = go_failed()};
 	box = calloc(1, sizeof *box);
 	if (!box)
 		abort();
@@ -631,7 +538,7 @@ go_box_retire(struct GoBox *box)
 	serial = atomic_exchange(&box->serial, 0);
 	if (occupied(box)) {
 		atomic_store(&box->serial, serial);
-		failure = fail(LFI_ERR_BUSY, "calls are still in the sandbox");
+		failure = go_fail(LFI_ERR_BUSY, "calls are still in the sandbox");
 	} else {
 		while ((seat = box->seats)) {
 			unlink_seat(seat);
@@ -652,7 +559,7 @@ go_box_renew(struct GoBox *box)
 	if (!box->proc)
 		return (struct GoResult){.failure = closed()};
 	if (lfi_proc_reset(box->proc) < 0)
-		return (struct GoResult){.failure = failed()};
+		return (struct GoResult){.failure = go_failed()};
 	serial = atomic_fetch_add(&serials, 1) + 1;
 	atomic_store(&box->serial, serial);
 	return (struct GoResult){.value = serial};
@@ -674,7 +581,7 @@ go_box_empty(struct GoBox *box)
 		lfi_box_free(box->box);
 	box->box = NULL;
 	box->proc = NULL;
-	return lfi_errno() == LFI_OK ? NULL : failed();
+	return lfi_errno() == LFI_OK ? NULL : go_failed();
 }
 
 void
@@ -692,171 +599,6 @@ go_box_free(struct GoBox *box)
 		free(host);
 	}
 	free(box);
-}
-
-/* ---- Programs ---- */
-
-struct LFIBox *
-go_box_raw(struct GoBox *box)
-{
-	return box->box;
-}
-
-struct GoFailure *
-go_box_load(struct GoBox *box, const void *image, size_t size, const char *name)
-{
-	return lfi_proc_load(box->proc, image, size, name) ? NULL : failed();
-}
-
-struct GoFailure *
-go_box_stdio(struct GoBox *box, int in, int out, int err)
-{
-	return status(lfi_proc_stdio(box->proc, in, out, err));
-}
-
-struct GoFailure *
-go_box_thread(struct GoBox *box, int argc, char **argv, char **envp)
-{
-	return lfi_thread_new(box->proc, argc, (const char **) argv, (const char **) envp) ? NULL : failed();
-}
-
-struct GoResult
-go_box_run(struct GoBox *box, uint64_t serial, bool library, uint64_t timeout_ns, struct GoCancel *cancel)
-{
-	struct GoResult result = {0, NULL};
-	struct LFILinuxThread *thread;
-	struct GoEntry entry;
-	int r;
-
-	if ((result.failure = enter(&entry, box, serial, NULL)))
-		return result;
-	if ((result.failure = arm(&entry, timeout_ns, cancel)) == NULL) {
-		thread = lfi_proc_thread(box->proc);
-		r = library ? lfi_linux_init_clone(thread) : lfi_thread_run(thread);
-		if (r < 0 || entry.panic)
-			result.failure = ended(&entry, true);
-		result.value = (uint64_t) r;
-		disarm(&entry);
-	}
-	leave(&entry);
-	return result;
-}
-
-struct GoResult
-go_box_snapshot(struct GoBox *box)
-{
-	return pointer(lfi_snapshot_new(box->proc));
-}
-
-void
-go_snapshot_free(uintptr_t snapshot)
-{
-	lfi_snapshot_free((struct LFISnapshot *) snapshot);
-}
-
-/* ---- Memory ---- */
-
-static struct GoResult
-address(lfiptr at)
-{
-	return at == (lfiptr) -1 ? (struct GoResult){.failure = failed()} : (struct GoResult){.value = at};
-}
-
-struct GoResult
-go_box_map(struct GoBox *box, uint64_t at, size_t size, int prot)
-{
-	const int flags = LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS;
-
-	return address(at ? lfi_box_mapat(box->box, at, size, prot, flags, -1, 0)
-			  : lfi_box_mapany(box->box, size, prot, flags, -1, 0));
-}
-
-struct GoFailure *
-go_box_protect(struct GoBox *box, uint64_t at, size_t size, int prot)
-{
-	return status(lfi_box_mprotect(box->box, at, size, prot));
-}
-
-struct GoFailure *
-go_box_unmap(struct GoBox *box, uint64_t at, size_t size)
-{
-	return status(lfi_box_munmap(box->box, at, size));
-}
-
-struct GoFailure *
-go_box_read(struct GoBox *box, void *to, uint64_t from, size_t size)
-{
-	return status(lfi_box_copyfm(box->box, to, from, size));
-}
-
-struct GoFailure *
-go_box_write(struct GoBox *box, uint64_t to, const void *from, size_t size)
-{
-	return status(lfi_box_copyto(box->box, to, from, size));
-}
-
-struct GoResult
-go_box_string(struct GoBox *box, char *to, uint64_t from, size_t room)
-{
-	ssize_t length = lfi_box_copystr(box->box, to, from, room);
-
-	return length < 0 ? (struct GoResult){.failure = failed()} : (struct GoResult){.value = (uint64_t) length};
-}
-
-struct GoResult
-go_box_pin(struct GoBox *box, uint64_t at, size_t size, bool write)
-{
-	return pointer(lfi_box_pin(box->box, at, size, write ? LFI_PROT_READ | LFI_PROT_WRITE : LFI_PROT_READ));
-}
-
-void
-go_box_unpin(struct GoBox *box, uint64_t at, size_t size)
-{
-	lfi_box_unpin(box->box, at, size);
-}
-
-struct GoResult
-go_box_symbol(struct GoBox *box, const char *name)
-{
-	lfiptr at = lfi_proc_sym(box->proc, name);
-
-	return at ? (struct GoResult){.value = at} : (struct GoResult){.failure = failed()};
-}
-
-struct GoFailure *
-go_box_interrupt(struct GoBox *box)
-{
-	return status(lfi_box_interrupt(box->box));
-}
-
-struct GoFailure *
-go_box_limit(struct GoBox *box, uint64_t mapped, uint64_t cpu_ns, uint32_t threads, uint32_t files)
-{
-	struct LFILimits limits = {0};
-
-	limits.mapped = mapped;
-	limits.cpu_ns = cpu_ns;
-	limits.threads = threads;
-	limits.files = files;
-	return status(lfi_box_set_limits(box->box, limits));
-}
-
-struct LFIBoxStats
-go_box_stats(struct GoBox *box)
-{
-	return lfi_box_stats(box->box);
-}
-
-struct LFIBoxInfo
-go_box_info(struct GoBox *box)
-{
-	return lfi_box_info(box->box);
-}
-
-struct GoFailure *
-go_box_prepare_calls(struct GoBox *box)
-{
-	return status(lfi_box_init_ret(box->box));
 }
 
 /* ---- Host functions ---- */
@@ -885,7 +627,7 @@ go_box_register(struct GoBox *box, const char *signature, uintptr_t handle, uint
 	void *got;
 
 	if (!lfi_box_cbinit(box->box))
-		return (struct GoResult){.failure = failed()};
+		return (struct GoResult){.failure = go_failed()};
 	host = calloc(1, sizeof *host);
 	if (!host)
 		abort();
@@ -897,8 +639,8 @@ go_box_register(struct GoBox *box, const char *signature, uintptr_t handle, uint
 		free(host);
 		return (struct GoResult){
 		    .failure = lfi_errno() != LFI_OK
-				   ? failed()
-				   : fail(LFI_ERR_UNSUPPORTED,
+				   ? go_failed()
+				   : go_fail(LFI_ERR_UNSUPPORTED,
 					 "the place of a callback of the snapshot is not free in its clone")};
 	}
 	pthread_mutex_lock(&lock);
@@ -911,57 +653,31 @@ go_box_register(struct GoBox *box, const char *signature, uintptr_t handle, uint
 struct GoFailure *
 go_box_unregister(struct GoBox *box, uint64_t at)
 {
-	return status(lfi_box_unregister_fn(box->box, (void *) (uintptr_t) at));
+	return go_status(lfi_box_unregister_fn(box->box, (void *) (uintptr_t) at));
 }
 
-/* ---- Contexts ---- */
+/* ---- Runs ---- */
 
 struct GoResult
-go_ctx_new(struct GoBox *box)
+go_box_run(struct GoBox *box, uint64_t serial, bool library, uint64_t timeout_ns, struct GoCancel *cancel)
 {
-	return pointer(lfi_ctx_new(box->box, NULL));
-}
+	struct GoResult result = {0, NULL};
+	struct LFILinuxThread *thread;
+	struct GoEntry entry;
+	int r;
 
-struct GoResult
-go_ctx_lend(struct GoBox *box)
-{
-	return pointer(lfi_ctx_clone(box->box));
-}
-
-struct GoFailure *
-go_ctx_free(uintptr_t ctx)
-{
-	lfi_error_clear();
-	lfi_ctx_free((struct LFIContext *) ctx);
-	return lfi_errno() == LFI_OK ? NULL : failed();
-}
-
-struct GoFailure *
-go_ctx_regs(uintptr_t ctx, struct LFIRegs *out)
-{
-	struct LFIRegs *regs = lfi_ctx_regs((struct LFIContext *) ctx);
-
-	if (!regs)
-		return failed();
-	*out = *regs;
-	return NULL;
-}
-
-struct GoFailure *
-go_ctx_set_regs(uintptr_t ctx, const struct LFIRegs *regs)
-{
-	struct LFIRegs *to = lfi_ctx_regs((struct LFIContext *) ctx);
-
-	if (!to)
-		return failed();
-	*to = *regs;
-	return NULL;
-}
-
-void
-go_ctx_exit(uintptr_t ctx, int code)
-{
-	lfi_ctx_exit((struct LFIContext *) ctx, code);
+	if ((result.failure = enter(&entry, box, serial, NULL)))
+		return result;
+	if ((result.failure = arm(&entry, timeout_ns, cancel)) == NULL) {
+		thread = lfi_proc_thread(box->proc);
+		r = library ? lfi_linux_init_clone(thread) : lfi_thread_run(thread);
+		if (r < 0 || entry.panic)
+			result.failure = ended(&entry, true);
+		result.value = (uint64_t) r;
+		disarm(&entry);
+	}
+	leave(&entry);
+	return result;
 }
 
 /*
@@ -1005,7 +721,7 @@ go_fn_new(struct GoBox *box, uint64_t at, const char *signature, uint64_t struct
 	struct GoFn *fn;
 
 	if (!prepared)
-		return (struct GoResult){.failure = failed()};
+		return (struct GoResult){.failure = go_failed()};
 	fn = calloc(1, sizeof *fn);
 	if (!fn)
 		abort();
@@ -1043,7 +759,7 @@ copy_in(struct GoBox *box, const uint8_t *buffer, const struct GoCopy *copies, u
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (lfi_box_copyto(box->box, copies[i].to, buffer + copies[i].from, copies[i].size) < 0)
-			return failed();
+			return go_failed();
 	return NULL;
 }
 
@@ -1081,7 +797,7 @@ go_fn_call_fully(struct GoFn *fn, uint64_t serial, uint8_t *buffer, struct GoCal
 	struct GoEntry entry;
 
 	if (call.nargs > 64) {
-		result.failure = fail(LFI_ERR_SIGNATURE, "more than 64 arguments");
+		result.failure = go_fail(LFI_ERR_SIGNATURE, "more than 64 arguments");
 		return result;
 	}
 	if ((result.failure = enter(&entry, fn->box, serial, ctx)))
@@ -1094,53 +810,4 @@ go_fn_call_fully(struct GoFn *fn, uint64_t serial, uint8_t *buffer, struct GoCal
 	entry.seat->ctx = before;
 	leave(&entry);
 	return result;
-}
-
-/* ---- The rest ---- */
-
-struct GoFailure *
-go_signal_reclaim(void)
-{
-	return status(lfi_signal_reclaim());
-}
-
-struct Violations {
-	struct GoViolation *out;
-	size_t room, n;
-};
-
-static bool
-keep_violation(const struct LFIViolation *violation, void *user)
-{
-	struct Violations *all = user;
-	struct GoViolation *to = &all->out[all->n++];
-
-	to->offset = violation->offset;
-	to->size = violation->size;
-	to->rule = violation->rule;
-	snprintf(to->rule_name, sizeof to->rule_name, "%s", lfi_verify_rule_name(violation->rule));
-	snprintf(to->instruction, sizeof to->instruction, "%s", violation->insn);
-	snprintf(to->reason, sizeof to->reason, "%s", violation->reason);
-	return all->n < all->room;
-}
-
-struct GoResult
-go_verify(const void *code, size_t size, uint64_t offset, struct GoEngineOptions options, struct GoViolation *out,
-    size_t room)
-{
-	struct LFIVerifyOptions opts = {.struct_size = sizeof opts};
-	struct Violations all = {.out = out, .room = room};
-	size_t scratch_size = lfi_verify_scratch_size(size);
-	void *scratch = malloc(scratch_size ? scratch_size : 1);
-
-	if (!scratch)
-		abort();
-	opts.policy = options.jumps_only ? LFI_POLICY_JUMPS : options.stores_only ? LFI_POLICY_STORES : LFI_POLICY_FULL;
-	opts.bundle = options.bundle;
-	opts.single_thread = options.single_thread;
-	opts.no_rdtsc = options.no_rdtsc;
-	opts.max_violations = room;
-	lfi_verify(&opts, code, size, offset, scratch, scratch_size, keep_violation, &all, NULL);
-	free(scratch);
-	return (struct GoResult){.value = all.n};
 }
