@@ -61,7 +61,7 @@ func image(t testing.TB, source string, flags ...string) []byte {
 		t.Skipf("no lfi-cc: %v; LFI_BUILD names a build of lfi", err)
 	}
 	out := filepath.Join(scratch, fmt.Sprintf("%d.lfi", len(images.made)))
-	args := append([]string{source, "-O2", "-fno-omit-frame-pointer", "-o", out, "-lm"}, flags...)
+	args := append([]string{source, "-I", scenarios, "-O2", "-fno-omit-frame-pointer", "-o", out, "-lm"}, flags...)
 	if said, err := exec.Command(compiler, args...).CombinedOutput(); err != nil {
 		t.Fatalf("lfi-cc %v: %v\n%s", args, err, said)
 	}

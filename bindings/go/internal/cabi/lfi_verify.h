@@ -3,7 +3,8 @@
  * The verifier as a library: machine code in, verdict out.
  *
  * It allocates nothing, does no input or output, keeps no state and may be
- * called from any thread, also from several at once. The verdict depends on
+ * called from any thread, also from several at once: for different regions,
+ * and for the parts of one (lfi_verify_part). The verdict depends on
  * the bytes, the offset and the options only. The rules are those of
  * docs/scheme-x64.md; what is not on its allow-list is refused.
  */
@@ -150,6 +151,51 @@ LFI_API size_t lfi_verify_scratch_size(size_t size);
  */
 LFI_API int lfi_verify(const struct LFIVerifyOptions *opts, const void *code, size_t size, uint64_t offset,
     void *scratch, size_t scratch_size, LFIViolationFn fn, void *user, struct LFIVerifyReport *report);
+
+/** At most so many parts of a region. */
+#define LFI_VERIFY_PARTS_MAX 4096
+
+/** What lfi_verify_part found out about a part, for lfi_verify_finish. */
+struct LFIVerifyPart {
+	uint64_t opaque[16];
+};
+
+/**
+ * Verify one of `count` parts of a region that are about the same size. Several threads of the caller's may do so at
+ * the same time, each with another part of the region, all with the same options, region and scratch memory. Then
+ * lfi_verify_finish gives the verdict:
+ *
+ *     struct LFIVerifyPart parts[2];
+ *
+ *     one thread:   lfi_verify_part(&opts, code, size, offset, scratch, scratch_size, 0, 2, &parts[0]);
+ *     another:      lfi_verify_part(&opts, code, size, offset, scratch, scratch_size, 1, 2, &parts[1]);
+ *     after both:   lfi_verify_finish(&opts, code, size, offset, scratch, scratch_size, parts, 2, fn, user, &report);
+ *
+ * Each part takes its share of the time that lfi_verify needs. Regions of less than some 100 KiB are not worth it.
+ *
+ * @param scratch as for lfi_verify, and the same for all parts; nobody else may touch it until lfi_verify_finish
+ *                has returned, nor may the code change
+ * @param number  of the part, 0 to count - 1
+ * @param count   1 to LFI_VERIFY_PARTS_MAX
+ * @param result  written; to be kept until lfi_verify_finish
+ * @return 0 nothing is wrong with the part by itself; 1 something may be, or an argument is bad: other parts need not
+ *         be looked at, lfi_verify_finish will say why
+ */
+LFI_API int lfi_verify_part(const struct LFIVerifyOptions *opts, const void *code, size_t size, uint64_t offset,
+    void *scratch, size_t scratch_size, size_t number, size_t count, struct LFIVerifyPart *result);
+
+/**
+ * The verdict on a region whose parts were verified: that of lfi_verify, with the same violations and report. If one of
+ * the parts was not good, is missing, or is not of this region, options and scratch memory, that is because it calls
+ * lfi_verify. Else it takes the time to look at what leads from one part to another, which is a few per cent of that.
+ *
+ * @param parts  the results of lfi_verify_part for 0 to count - 1, in this order, which other threads have finished
+ *               writing (they were joined, say)
+ * @return 0 accepted, 1 refused (also for bad arguments: LFI_RULE_ARGUMENT)
+ */
+LFI_API int lfi_verify_finish(const struct LFIVerifyOptions *opts, const void *code, size_t size, uint64_t offset,
+    void *scratch, size_t scratch_size, const struct LFIVerifyPart *parts, size_t count, LFIViolationFn fn, void *user,
+    struct LFIVerifyReport *report);
 
 /** Name of a rule as used in messages, for example "memory"; "unknown" for other numbers. */
 LFI_API const char *lfi_verify_rule_name(int rule);

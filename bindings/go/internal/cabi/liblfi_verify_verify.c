@@ -6,10 +6,19 @@
  * code, then compares where direct branches go with where they may. Called by core before pages become executable,
  * and by lfi-verify. Trusted: a bug here is an escape. Freestanding: no allocation, no input or output, no state.
  *
+ * A region can be walked in parts, by several threads, each as if it were a region of its own that another follows.
+ * Then the parts are joined. Whenever that does not end in acceptance the whole region is verified by one thread: so
+ * messages, and whatever is unusual, are those of lfi_verify.
+ *
  *   I1  A region is looked at only if its size and offset are multiples of the bundle and it lies in the sandbox.
  *   I2  Every direct branch goes to a marked instruction start of its region, or to a bundle-aligned place of
  *       the sandbox outside it. Marks are final before they are compared.
  *   I3  A violation that is found is counted, whether or not anybody listens: accepted means none.
+ *   I4  Parts begin at whole words of the bitmaps, so what a part's walk writes no other one reads or writes.
+ *   I5  A part is walked as if no drift were pending in front of it, which accepts whatever is accepted with some. What
+ *       the part before it leaves pending, the rules follow into it when parts are joined, until it is confirmed.
+ *   I6  A direct branch into another part goes to a bundle's start, which is marked in every part that is accepted, or
+ *       is noted (leads_to_other_part), and its target is looked up in the marks when all of them are final.
  */
 #include "verify.h"
 
@@ -80,10 +89,12 @@ take_region(struct verify *v, const void *code, size_t size, uint64_t offset)
 void
 forget_marks(struct verify *v)
 {
-	size_t words = bitmap_words(v->size);
+	size_t bytes = bitmap_words(v->size) * sizeof *v->targets;
 
-	if (words)
-		memset(v->targets, 0, 2 * words * sizeof *v->targets);
+	if (bytes) {
+		memset(v->targets, 0, bytes);
+		memset(v->wanted, 0, bytes);
+	}
 }
 
 static int
@@ -95,22 +106,130 @@ take_scratch(struct verify *v, void *scratch, size_t scratch_size)
 		return refuse_argument(v, "the scratch memory is too small or not aligned");
 	v->targets = scratch;
 	v->wanted = v->targets + words;
-	forget_marks(v);
 	return 0;
 }
 
-/* I2. The verdict is the comparison's; which branches are bad is found out for the messages only. */
+/* I2. */
 static bool
-branches_good(struct verify *v)
+wanted_are_targets(const struct verify *v)
 {
 	size_t words = bitmap_words(v->size);
 	uint64_t bad = 0;
 
 	for (size_t i = 0; i < words; i++)
 		bad |= v->wanted[i] & ~v->targets[i];
-	if (bad && !v->stop)
-		arch_bad_branches(v);
 	return bad == 0;
+}
+
+/* From the start. */
+static bool
+verify_all(struct verify *v)
+{
+	bool good;
+
+	forget_marks(v);
+	arch_scan(v);
+	good = wanted_are_targets(v);
+	if (!good && !v->stop)
+		arch_bad_branches(v); /* which they are, for the messages */
+	return good && v->report.violations == 0;
+}
+
+/* What lfi_verify_part leaves for lfi_verify_finish: what the part is of, and what was seen. */
+struct part {
+	const void *code, *scratch;
+	size_t size;
+	uint64_t offset;
+	size_t number, count;
+	uint32_t policy, bundle;
+	uint32_t single_thread, no_rdtsc; /* 0 or 1: whatever memory held, these can be read */
+	uint32_t accepted;                /* by itself */
+	uint32_t drift;                   /* pending at its end */
+	struct seen seen;
+	size_t instructions;
+};
+_Static_assert(sizeof(struct part) <= sizeof(struct LFIVerifyPart), "there is room");
+
+static struct part
+part_of(const struct verify *v, size_t number, size_t count)
+{
+	return (struct part){.code = v->code,
+	    .scratch = v->targets,
+	    .size = v->size,
+	    .offset = v->offset,
+	    .number = number,
+	    .count = count,
+	    .policy = (uint32_t) v->policy,
+	    .bundle = v->bundle,
+	    .single_thread = v->single_thread,
+	    .no_rdtsc = v->no_rdtsc};
+}
+
+static bool
+is_same_part(const struct part *a, const struct part *b)
+{
+	return a->code == b->code && a->scratch == b->scratch && a->size == b->size && a->offset == b->offset &&
+	       a->number == b->number && a->count == b->count && a->policy == b->policy && a->bundle == b->bundle &&
+	       a->single_thread == b->single_thread && a->no_rdtsc == b->no_rdtsc;
+}
+
+/* Where the part begins. I4. */
+static size_t
+part_start(const struct verify *v, size_t number, size_t count)
+{
+	return number == count ? v->size : bitmap_words(v->size) * number / count * 64;
+}
+
+/* The part as a region. */
+static struct verify
+narrow(const struct verify *v, size_t start, size_t end)
+{
+	struct verify part = *v;
+
+	part.code += start;
+	part.size = end - start;
+	part.offset += start;
+	part.before = start;
+	part.behind = v->size - end;
+	part.targets += start / 64;
+	part.wanted += start / 64;
+	part.max_violations = 1;
+	return part;
+}
+
+/* I5. The rules over the bundles from `pos` to `end`, until `drift` is confirmed. What is left of it. */
+static uint32_t
+follow_drift(struct verify *v, size_t pos, size_t end, uint32_t drift)
+{
+	struct seen seen = {0};
+
+	for (; drift && pos < end && !v->stop; pos += v->bundle)
+		rules_bundle(v, pos, &drift, &seen);
+	return drift;
+}
+
+/* Whether all parts are there, and accepted as a whole. Gathers the report. Nobody listens. */
+static bool
+parts_join(struct verify *v, const struct LFIVerifyPart *given, size_t count)
+{
+	struct seen seen = {0};
+	uint32_t drift = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct part expected = part_of(v, i, count), part;
+
+		memcpy(&part, &given[i], sizeof part);
+		if (!is_same_part(&part, &expected) || !part.accepted)
+			return false;
+		drift = follow_drift(v, part_start(v, i, count), part_start(v, i + 1, count), drift);
+		if (!drift)
+			drift = part.drift;
+		seen.code |= part.seen.code;
+		seen.cpu |= part.seen.cpu;
+		v->report.instructions += part.instructions;
+	}
+	report_seen(v, &seen);
+	return !drift && v->report.violations == 0 && arch_branches_good(v) /* I6 */;
 }
 
 static void
@@ -141,11 +260,50 @@ lfi_verify(const struct LFIVerifyOptions *opts, const void *code, size_t size, u
 
 	if (take_options(&v, opts) == 0 && take_region(&v, code, size, offset) == 0 &&
 	    take_scratch(&v, scratch, scratch_size) == 0) {
-		arch_scan(&v);
-		accepted = branches_good(&v) && v.report.violations == 0;
+		accepted = verify_all(&v);
 	}
 	give_report(report, &v);
 	return !accepted;
+}
+
+int
+lfi_verify_part(const struct LFIVerifyOptions *opts, const void *code, size_t size, uint64_t offset, void *scratch,
+    size_t scratch_size, size_t number, size_t count, struct LFIVerifyPart *result)
+{
+	struct verify v = {.max_violations = 1}, own;
+	struct part part;
+
+	if (!result)
+		return 1;
+	memset(result, 0, sizeof *result);
+	if (take_options(&v, opts) != 0 || take_region(&v, code, size, offset) != 0 ||
+	    take_scratch(&v, scratch, scratch_size) != 0 || count > LFI_VERIFY_PARTS_MAX || number >= count)
+		return 1;
+	part = part_of(&v, number, count);
+	own = narrow(&v, part_start(&v, number, count), part_start(&v, number + 1, count));
+	part.accepted = verify_all(&own);
+	if (part.accepted)
+		arch_note_branches(&own);
+	part.drift = own.drift;
+	part.seen = (struct seen){own.report.cpu, own.report.code};
+	part.instructions = own.report.instructions;
+	memcpy(result, &part, sizeof part);
+	return !part.accepted;
+}
+
+int
+lfi_verify_finish(const struct LFIVerifyOptions *opts, const void *code, size_t size, uint64_t offset, void *scratch,
+    size_t scratch_size, const struct LFIVerifyPart *parts, size_t count, LFIViolationFn fn, void *user,
+    struct LFIVerifyReport *report)
+{
+	struct verify v = {.max_violations = 1};
+
+	if (take_options(&v, opts) == 0 && take_region(&v, code, size, offset) == 0 &&
+	    take_scratch(&v, scratch, scratch_size) == 0 && parts && count > 0 && parts_join(&v, parts, count)) {
+		give_report(report, &v);
+		return 0;
+	}
+	return lfi_verify(opts, code, size, offset, scratch, scratch_size, fn, user, report);
 }
 
 const char *

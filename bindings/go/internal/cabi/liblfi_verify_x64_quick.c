@@ -299,11 +299,12 @@ take_leaving(struct walk *w, size_t pos, const struct glance *g)
 	const uint8_t *p = w->v.code + pos, *end = p + g->length;
 	bool two = p[0] == 0x0f;
 	unsigned size = x64_quick.branch[two][p[two]];
+	uint64_t place;
 
 	if (!size)
 		return false;
-	if (!is_entry(w,
-		w->v.offset + pos + g->length + (uint64_t) (int64_t) (size == 1 ? (int8_t) end[-1] : load32(end - 4))))
+	place = w->v.offset + pos + g->length + (uint64_t) (int64_t) (size == 1 ? (int8_t) end[-1] : load32(end - 4));
+	if (!is_entry(w, place) && !leads_to_other_part(&w->v, pos, place))
 		w->v.stop = true;
 	return true;
 }
@@ -607,8 +608,9 @@ quick_scan(struct verify *v)
 	walk_blocks(&w);
 	for (size_t pos = w.last; pos < v->size && !w.v.stop; pos += v->bundle)
 		w.v.report.instructions += rules_bundle(&w.v, pos, &w.last_drift, &w.seen);
-	if (w.v.stop || w.last_drift || !bundles_start(&w))
+	if (w.v.stop || (w.last_drift && !v->behind) || !bundles_start(&w))
 		return false;
+	v->drift = w.last_drift;
 	report_seen(v, &w.seen);
 	v->report.instructions = w.v.report.instructions;
 	return true;

@@ -174,7 +174,7 @@ check_direct(struct scan *s, const struct insn *insn)
 		bit_set(s->v->wanted, (size_t) target);
 		return true;
 	}
-	if (is_entry(s->v, s->v->offset + target))
+	if (is_entry(s->v, s->v->offset + target) || leads_to_other_part(s->v, insn->pos, s->v->offset + target))
 		return true;
 	return fail(s, insn, LFI_RULE_DIRECT, "target outside the region is not a bundle start in the sandbox");
 }
@@ -690,7 +690,8 @@ scan_bundle(struct scan *s, size_t pos, size_t edge)
 static void
 check_end(struct scan *s)
 {
-	if (s->drift && !s->v->stop)
+	s->v->drift = s->drift;
+	if (s->drift && !s->v->behind && !s->v->stop)
 		violation(s->v, s->v->size, 0, LFI_RULE_DRIFT, "",
 		    "the stack pointer's move is not confirmed at the region's end");
 }

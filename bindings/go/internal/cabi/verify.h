@@ -14,13 +14,16 @@ struct verify {
 	const uint8_t *code;
 	size_t size;
 	uint64_t offset; /* of code[0] from the base */
+	size_t before;   /* bytes of the region in front of code[0], other parts' (lfi_verify_part); 0: none */
+	size_t behind;   /* and behind its end */
 	int policy;
 	uint32_t bundle;
 	bool single_thread;
 	bool no_rdtsc;
 
 	uint64_t *targets; /* a bit per byte: a direct branch may go here */
-	uint64_t *wanted;  /* a bit per byte: a direct branch goes here */
+	uint64_t *wanted;  /* a bit per byte: a direct branch goes here, or see leads_to_other_part */
+	uint32_t drift;    /* pending at the end: 0 unless another part follows */
 
 	size_t max_violations;
 	LFIViolationFn fn;
@@ -55,6 +58,20 @@ bitmap_words(size_t size)
 
 /* Both bitmaps are empty. */
 void forget_marks(struct verify *v);
+
+/*
+ * The direct branch at `pos` goes to `place`, from the base. True: that is in another part of the region, and is noted
+ * in `wanted`, where there is no harm in bits at the starts of instructions: at the branch and at its bundle's start.
+ */
+static inline bool
+leads_to_other_part(struct verify *v, size_t pos, uint64_t place)
+{
+	if (place - (v->offset - v->before) >= v->before + v->size + v->behind)
+		return false;
+	bit_set(v->wanted, pos);
+	bit_set(v->wanted, pos & ~(size_t) (v->bundle - 1));
+	return true;
+}
 
 /* Counts a violation and tells the caller of lfi_verify; sets v->stop when enough is enough. */
 void violation(struct verify *v, size_t pos, size_t size, int rule, const char *insn, const char *reason);
@@ -95,5 +112,11 @@ void arch_scan(struct verify *v);
 
 /* Reports each direct branch to a place of the region that is no target. There is one. */
 void arch_bad_branches(struct verify *v);
+
+/* In `wanted` of an accepted part, only those direct branches remain that go to another part, at their starts. */
+void arch_note_branches(struct verify *part);
+
+/* Whether these go to targets, after all parts were accepted. */
+bool arch_branches_good(const struct verify *v);
 
 #endif
