@@ -60,13 +60,13 @@ bitmap_words(size_t size)
 void forget_marks(struct verify *v);
 
 /*
- * The direct branch at `pos` goes to `place`, from the base. True: that is in another part of the region, and is noted
+ * The direct branch at `pos` goes to `target`, from the base. True: that is in another part of the region, and is noted
  * in `wanted`, where there is no harm in bits at the starts of instructions: at the branch and at its bundle's start.
  */
 static inline bool
-leads_to_other_part(struct verify *v, size_t pos, uint64_t place)
+leads_to_other_part(struct verify *v, size_t pos, uint64_t target)
 {
-	if (place - (v->offset - v->before) >= v->before + v->size + v->behind)
+	if (target - (v->offset - v->before) >= v->before + v->size + v->behind)
 		return false;
 	bit_set(v->wanted, pos);
 	bit_set(v->wanted, pos & ~(size_t) (v->bundle - 1));
