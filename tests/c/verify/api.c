@@ -241,6 +241,24 @@ single_thread_returns_are_reported(void **state)
 	assert_int_equal(report.code, LFI_CODE_ST_RETURN);
 }
 
+/* Its last instruction has the last bit of a word of the marks. */
+static void
+the_last_byte_of_a_group_is_no_target(void **state)
+{
+	static const uint8_t group[] = {
+	    0x4c, 0x8b, 0x1c, 0x24, 0x41, 0x83, 0xe3, 0xe0, 0x4d, 0x01, 0xf3, 0x4c, 0x89, 0x1c, 0x24, 0xc3};
+	struct LFIVerifyOptions options = {.struct_size = sizeof options, .single_thread = true};
+	uint8_t code[160];
+
+	memset(code, 0x90, sizeof code);
+	memcpy(code + 64 - sizeof group, group, sizeof group);
+	assert_int_equal(rule_of(&options, code, sizeof code, 0, 48), LFI_RULE_NONE);
+	memcpy(code, "\xeb\x3d", 2); /* jmp 63 */
+	assert_int_equal(rule_of(&options, code, sizeof code, 0, 48), LFI_RULE_DIRECT);
+	memcpy(code, "\xeb\x2e", 2); /* jmp 48 */
+	assert_int_equal(rule_of(&options, code, sizeof code, 0, 48), LFI_RULE_NONE);
+}
+
 /* The last bundles of the sandbox: what may be reached from there. */
 static void
 nothing_above_the_sandbox_is_reached(void **state)
@@ -497,6 +515,7 @@ main(void)
 	    cmocka_unit_test(the_report_says_what_the_code_needs),
 	    cmocka_unit_test(the_report_says_what_the_last_bundle_needs),
 	    cmocka_unit_test(single_thread_returns_are_reported),
+	    cmocka_unit_test(the_last_byte_of_a_group_is_no_target),
 	    cmocka_unit_test(nothing_above_the_sandbox_is_reached),
 	    cmocka_unit_test(each_branch_to_a_bad_place_is_named),
 	    cmocka_unit_test(a_shorter_report_is_not_overrun),
