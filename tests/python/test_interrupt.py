@@ -305,7 +305,7 @@ def test_a_forked_child_uses_its_sandboxes(lib: Any) -> None:
 def test_the_interpreter_ends_with_threads_in_sandboxes(python: Callable[..., Any], library_path: Path, program: Path) -> None:
     done = python(
         f"""
-import lfi, threading, time
+import lfi, sys, threading, time, types
 lib = lfi.load({str(library_path)!r}, header="void spin(void); int apply(int (*f)(int), int x);")
 threading.Thread(target=lib.spin, daemon=True).start()
 def again(x):
@@ -323,11 +323,36 @@ print(pool.submit("add", 1, 2).result())
 class Slow:
     def __del__(self, sleep=time.sleep):
         sleep(0.5)  # when threads that want the GIL are ended already
-slow = Slow()
+# The threads keep the names of this module alive; what is among the modules goes.
+sys.modules["slow"] = types.SimpleNamespace(slow=Slow())
 time.sleep(0.1)
 """
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
+def test_a_thread_whose_call_ends_too_late_stays_out(python: Callable[..., Any], library_path: Path) -> None:
+    """It neither gets the GIL nor is it ended, with frames of a sandbox on its stack, while the interpreter ends."""
+    done = python(
+        f"""
+import lfi, os, sys, threading, time, types
+lib = lfi.load({str(library_path)!r}, header="void spin(void);")
+class Late:
+    def __del__(self, sleep=time.sleep, exists=os.path.exists, write=os.write):
+        sleep(1)  # when the call has ended, unless the machine is slow
+        write(1, b"there" if exists(self.task) else b"gone")
+# The threads keep the names of this module alive; what is among the modules goes.
+sys.modules["late"] = types.SimpleNamespace(late=Late())
+def call():
+    sys.modules["late"].late.task = "/proc/self/task/%d" % threading.get_native_id()
+    started.set()
+    lib.spin(timeout=0.4)
+started = threading.Event()
+threading.Thread(target=call, daemon=True).start()
+started.wait()
+"""
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "there", "")
 
 
 def test_a_crash_in_a_program_leaves_the_host_alone(python: Callable[..., Any], program: Path) -> None:

@@ -104,14 +104,22 @@ sandbox_release(struct Sandbox *sandbox)
 	Py_DECREF(sandbox);
 }
 
+/* -1 and a BusyError while a thread is inside. */
+static int
+check_idle(const struct Sandbox *sandbox)
+{
+	if (!sandbox->active)
+		return 0;
+	native_fail(LFI_ERR_BUSY, "%d calls are still in the sandbox", sandbox->active);
+	return -1;
+}
+
 static PyObject *
 sandbox_close(struct Sandbox *sandbox, PyObject *unused)
 {
 	(void) unused;
-	if (sandbox->active) {
-		native_fail(LFI_ERR_BUSY, "%d calls are still in the sandbox", sandbox->active);
+	if (check_idle(sandbox) < 0)
 		return NULL;
-	}
 	sandbox->closing = true;
 	if (sandbox->pins == 0)
 		free_box(sandbox);
@@ -155,12 +163,8 @@ sandbox_reset(struct Sandbox *sandbox, PyObject *unused)
 	int r;
 
 	(void) unused;
-	if (sandbox_check(sandbox) < 0)
+	if (sandbox_check(sandbox) < 0 || check_idle(sandbox) < 0)
 		return NULL;
-	if (sandbox->active) {
-		native_fail(LFI_ERR_BUSY, "%d calls are still in the sandbox", sandbox->active);
-		return NULL;
-	}
 	if (sandbox->pins) {
 		native_fail(LFI_ERR_BUSY, "%d views of the sandbox's memory are still alive", sandbox->pins);
 		return NULL;
@@ -187,12 +191,8 @@ static PyObject *
 sandbox_adopt(struct Sandbox *sandbox, PyObject *unused)
 {
 	(void) unused;
-	if (sandbox_check(sandbox) < 0)
+	if (sandbox_check(sandbox) < 0 || check_idle(sandbox) < 0)
 		return NULL;
-	if (sandbox->active) {
-		native_fail(LFI_ERR_BUSY, "%d calls are still in the sandbox", sandbox->active);
-		return NULL;
-	}
 	sandbox->owner = PyThread_get_thread_ident();
 	Py_RETURN_NONE;
 }
