@@ -24,6 +24,7 @@ static __thread bool is_main;
 /* The main thread's innermost entry; read by the handler, on that thread. */
 static struct Entry *volatile main_entry;
 static volatile unsigned long main_entries; /* how many there were */
+static volatile sig_atomic_t noted;         /* SIGINT came while there was none; Python may have seen it since */
 
 static volatile sig_atomic_t finalizing;
 
@@ -82,6 +83,8 @@ on_sigint(int sig, siginfo_t *info, void *ucontext)
 	}
 	if (main_entry)
 		interrupt(main_entry);
+	else
+		noted = 1;
 	errno = saved;
 	if (passed_on.sa_flags & SA_SIGINFO)
 		passed_on.sa_sigaction(sig, info, ucontext);
@@ -197,6 +200,33 @@ entry_current(void)
 	return current;
 }
 
+/* The exception that is raised, which no longer is. */
+static PyObject *
+take_exception(void)
+{
+	PyObject *type, *value, *trace;
+
+	PyErr_Fetch(&type, &value, &trace);
+	PyErr_NormalizeException(&type, &value, &trace);
+	if (trace)
+		PyException_SetTraceback(value, trace);
+	Py_XDECREF(type);
+	Py_XDECREF(trace);
+	return value;
+}
+
+/* A signal that came just before the entry was there: what Python's handler raises ends it as it begins. */
+static void
+look_at_noted(struct Entry *entry)
+{
+	noted = 0;
+	if (PyErr_CheckSignals() == 0)
+		return;
+	Py_XDECREF(entry->error);
+	entry->error = take_exception();
+	interrupt(entry);
+}
+
 void
 entry_begin(struct Entry *entry, struct Sandbox *sandbox, struct LFIContext *ctx)
 {
@@ -213,6 +243,8 @@ entry_begin(struct Entry *entry, struct Sandbox *sandbox, struct LFIContext *ctx
 		main_entry = entry;
 		if (atomic_load_explicit(&watch_state, memory_order_relaxed) != WATCH_TICKS)
 			watch_start();
+		if (noted)
+			look_at_noted(entry);
 	}
 	entry->state = PyEval_SaveThread();
 }
@@ -264,20 +296,12 @@ python_leave(struct Entry *entry, int state)
 void
 python_failed(struct Entry *entry, struct LFIContext *ctx, PyObject *where)
 {
-	PyObject *type, *value, *trace;
-
 	lfi_ctx_end_call(ctx);
 	/* A thread that the program made: nobody waits for its exception. */
 	if (!entry) {
 		PyErr_WriteUnraisable(where);
 		return;
 	}
-	PyErr_Fetch(&type, &value, &trace);
-	PyErr_NormalizeException(&type, &value, &trace);
-	if (trace)
-		PyException_SetTraceback(value, trace);
-	Py_XDECREF(type);
-	Py_XDECREF(trace);
 	Py_XDECREF(entry->error);
-	entry->error = value;
+	entry->error = take_exception();
 }
