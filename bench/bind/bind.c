@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stubs of lfi-bind cost: a scalar stub beside LFI_INVOKE of the same function and a native call, starting a sandbox,
- * and decoding a PNG, in the sandbox (bind.lfi) or natively (bind.native, built without -DSANDBOX). run.sh makes both.
+ * What stubs of lfi-bind cost: a scalar stub beside LFI_INVOKE of the same function and a native call, starting a
+ * sandbox, and decoding a PNG, in the sandbox (bind.lfi) or natively (bind.native, built without -DSANDBOX). run.sh
+ * makes both.
  *
  *     bind [--json FILE] FILE.png
  */
+#include "toy.h"
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "toy.h"
 #ifdef SANDBOX
-#include <lfi/lfi.h>
 #include "png_sandbox.h"
 #include "toy_sandbox.h"
+#include <lfi/lfi.h>
 #endif
 
 #define ROUNDS 15
@@ -48,8 +49,8 @@ row(const char *name, double (*once)(void), double unit_ns, const char *unit)
 	qsort(t, ROUNDS, sizeof *t, by_value);
 	printf("%-28s %10.2f %10.2f  %s\n", name, t[ROUNDS / 2], t[0], unit);
 	if (json)
-		fprintf(json, "{\"name\": \"%s\", \"median\": %.3f, \"best\": %.3f, \"unit\": \"%s\"}\n", name, t[ROUNDS / 2],
-		    t[0], unit);
+		fprintf(json, "{\"name\": \"%s\", \"median\": %.3f, \"best\": %.3f, \"unit\": \"%s\"}\n", name,
+		    t[ROUNDS / 2], t[0], unit);
 }
 
 static unsigned char *file;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bug for libpng, planted by real.sh: what keeps a file's comment trusts the length that the file says, and behind the
- * comment, on the heap, is the address of a function that is called next. The file decides which.
+ * A bug for libpng, planted by real.sh: what keeps a file's comment trusts the length that the file says, and behind
+ * the comment, on the heap, is the address of a function that is called next. The file decides which.
  */
 #include <stdlib.h>
 #include <string.h>

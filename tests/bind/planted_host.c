@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decodes PNG files with libpng's simplified interface and prints the sum of their bytes. `taken_over` is what an attacker
- * wants to be called; nothing here calls it. With -DSANDBOX a file that breaks libpng is reported, and the next one gets a new
- * sandbox: the only lines that know of it.
+ * Decodes PNG files with libpng's simplified interface and prints the sum of their bytes. `taken_over` is what an
+ * attacker wants to be called; nothing here calls it. With -DSANDBOX a file that breaks libpng is reported, and the
+ * next one gets a new sandbox: the only lines that know of it.
  */
 #include <png.h>
 #include <stdio.h>

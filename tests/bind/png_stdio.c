@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* png_init_io for a program whose libpng is in a sandbox: a FILE means nothing there, so the program reads and writes. */
+/* png_init_io for a program whose libpng is in a sandbox: a FILE means nothing there, so the program reads and writes.
+ */
 #include "png_helper.h"
 #include <stdio.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program that uses sqlite: prepared statements, functions and an order of its own, errors. It knows of no sandbox. */
+/* A program that uses sqlite: prepared statements, functions and an order of its own, errors. It knows of no sandbox.
+ */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,10 +93,14 @@ fill(sqlite3 *db)
 {
 	sqlite3_stmt *insert;
 
-	check(db, sqlite3_exec(db, "create table t(id integer primary key, name text, size real, bytes blob)", NULL, NULL, NULL),
+	check(db,
+	    sqlite3_exec(
+		db, "create table t(id integer primary key, name text, size real, bytes blob)", NULL, NULL, NULL),
 	    "create");
-	check(db, sqlite3_prepare_v2(db, "insert into t(name, size, bytes) values(?, :size, ?)", -1, &insert, NULL), "prepare");
-	printf("%d parameters, :size is %d\n", sqlite3_bind_parameter_count(insert), sqlite3_bind_parameter_index(insert, ":size"));
+	check(db, sqlite3_prepare_v2(db, "insert into t(name, size, bytes) values(?, :size, ?)", -1, &insert, NULL),
+	    "prepare");
+	printf("%d parameters, :size is %d\n", sqlite3_bind_parameter_count(insert),
+	    sqlite3_bind_parameter_index(insert, ":size"));
 	check(db, sqlite3_exec(db, "begin", NULL, NULL, NULL), "begin");
 	for (int i = 0; i < 500; i++) {
 		char name[32];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stubs that lfi-bind makes of toy.h, called as a program calls the library. The second half is about a library that
- * lies: what it says ends the call, and nothing of the program's is touched.
+ * The stubs that lfi-bind makes of toy.h, called as a program calls the library. The second half is about a library
+ * that lies: what it says ends the call, and nothing of the program's is touched.
  */
 // clang-format off
 #include <setjmp.h>
@@ -258,6 +258,14 @@ a_callback_gets_its_pointer_back(void **state)
 }
 
 static int
+visit_nothing(void *user, int item)
+{
+	(void) user;
+	(void) item;
+	return 7;
+}
+
+static int
 visit_nested(void *user, int item)
 {
 	int sum = 0;
@@ -375,6 +383,28 @@ the_library_jumps_to_the_programs_setjmp(void **state)
 	assert_int_equal(rounds, 4);
 	assert_int_equal(toy_add(1, 2), 3);
 	toy_free(jumper);
+}
+
+static void
+rows_have_the_size_that_the_program_was_told(void **state)
+{
+	toy *t = toy_new(4);
+	uint8_t row[8] = "--------", rows[3][8] = {"--------", "--------", "--------"};
+	uint8_t *pointers[3] = {rows[0], rows[1], rows[2]};
+
+	(void) state;
+	toy_row(t, row);
+	failed("toy_row", "not asked for 'width'");
+	assert_memory_equal(row, "--------", 8);
+	assert_int_equal(toy_width(t), 4);
+	/* What it says later does not count. */
+	toy_lie(6);
+	toy_row(t, row);
+	assert_memory_equal(row, "rrrr----", 8);
+	toy_rows(t, 3, pointers);
+	assert_memory_equal(rows[0], "aaaa----", 8);
+	assert_memory_equal(rows[2], "cccc----", 8);
+	toy_free(t);
 }
 
 static void *
@@ -586,6 +616,70 @@ a_length_from_the_sandbox_is_never_believed(void **state)
 }
 
 static void
+lengths_that_cannot_be_are_refused(void **state)
+{
+	int items[2] = {1, 2};
+	uint8_t bytes[4] = {0};
+
+	(void) state;
+	toy_double(items, SIZE_MAX / 2);
+	failed("toy_double", "items of 4 bytes");
+	toy_sum(bytes, SIZE_MAX - 4);
+	failed("toy_sum", "an argument of");
+	toy_sum(bytes, (size_t) 5 << 30);
+	failed("toy_sum", "an argument of");
+	assert_int_equal(items[0] + items[1], 3);
+}
+
+static void
+tokens_cannot_be_made_up(void **state)
+{
+	int sum = 0;
+	toy *t = toy_new(0);
+
+	(void) state;
+	toy_set_visit(t, visit_nothing, &sum);
+	assert_int_equal(toy_forge(t, 0), 7);
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_int_equal(toy_forge(t, 1 << 20 | i), -2);
+		failed("toy_forge", "was not given");
+		assert_int_equal(toy_forge(t, UINT64_MAX - i), -2);
+		failed("toy_forge", "was not given");
+		assert_int_equal(toy_forge(t, (uintptr_t) &sum), -2);
+		failed("toy_forge", "was not given");
+	}
+	toy_free(t);
+}
+
+static void
+a_pointer_of_another_callback_of_the_same_handle_is_refused(void **state)
+{
+	int sum = 0, other_sum = 0;
+	toy *t = toy_new(0);
+	uint64_t first;
+
+	(void) state;
+	toy_set_visit(t, visit, &other_sum);
+	toy_run(t, 0);
+	first = 0;
+	for (uint64_t token = 1; token < 200 && !first; token++) {
+		first = toy_forge(t, token) == 10 ? token : 0;
+		failure.times = 0;
+	}
+	assert_true(first != 0);
+	/* In its place: the one before is gone. */
+	toy_set_visit(t, visit_nothing, &sum);
+	assert_int_equal(toy_run_old(t), -2);
+	failure.times = 0;
+	assert_int_equal(toy_run(t, 1), 7);
+	other_sum = 0;
+	assert_int_equal(toy_forge(t, first), -2);
+	failure.times = 0;
+	assert_int_equal(other_sum, 0);
+	toy_free(t);
+}
+
+static void
 a_pointer_that_was_not_given_is_refused(void **state)
 {
 	int sum = 0, other_sum = 0;
@@ -605,6 +699,50 @@ a_pointer_that_was_not_given_is_refused(void **state)
 	assert_int_equal(sum + other_sum, 0);
 	toy_free(a);
 	toy_free(b);
+}
+
+static void
+a_result_that_is_a_pointer_of_the_programs_is_of_that_owner_and_use(void **state)
+{
+	int sum = 0;
+	toy *a = toy_new(0), *b = toy_new(0);
+
+	(void) state;
+	toy_set_visit(a, visit, &sum);
+	assert_ptr_equal(toy_get_user(a), &sum);
+	assert_null(toy_get_user(b));
+	assert_null(toy_wrong_user(b, a));
+	failed("toy_wrong_user", "did not get");
+	assert_null(toy_other_use(a));
+	failed("toy_other_use", "did not get");
+	toy_free(a);
+	toy_free(b);
+}
+
+static void
+a_callback_for_one_call_is_gone_after_it(void **state)
+{
+	int sum = 0;
+
+	(void) state;
+	expect_faults();
+	assert_int_equal(toy_each(2, visit, &sum), 10);
+	assert_int_equal(toy_again(), -2);
+	failure.times = 0;
+	assert_int_equal(sum, 1);
+}
+
+static void
+entries_for_callbacks_are_given_back(void **state)
+{
+	(void) state;
+	for (uintptr_t i = 1; i < 3000; i++) {
+		toy *t = toy_new(0);
+
+		toy_set_visit(t, (toy_visit) (i << 12), NULL); /* never called */
+		assert_int_equal(failure.times, 0);
+		toy_free(t);
+	}
 }
 
 static void
@@ -679,6 +817,46 @@ a_new_sandbox_knows_nothing_of_the_old_one(void **state)
 	assert_string_equal(hello, "hello");
 }
 
+static pthread_barrier_t barrier;
+
+/* Calls, waits until there is another sandbox, calls or does not, waits, and ends. */
+static void *
+thread_that_stays(void *again)
+{
+	void *good = toy_length("hello") == 5 ? again : NULL;
+
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	if (*(int *) again && toy_length("hello") != 5)
+		good = NULL;
+	return good;
+}
+
+static void
+other_threads_go_on_in_a_new_sandbox(void **state)
+{
+	(void) state;
+	for (int again = 0; again < 2; again++) {
+		pthread_t other;
+		void *good;
+
+		/* So that the other thread is the first to have memory for arguments, and ours then has it in the same
+		 * place. */
+		assert_true(toy_sandbox_restart());
+		pthread_barrier_init(&barrier, NULL, 2);
+		assert_int_equal(pthread_create(&other, NULL, thread_that_stays, &again), 0);
+		pthread_barrier_wait(&barrier);
+		assert_true(toy_sandbox_restart());
+		assert_int_equal(toy_length("in the main thread"), 18);
+		pthread_barrier_wait(&barrier);
+		pthread_join(other, &good);
+		assert_ptr_equal(good, &again);
+		/* What the other thread had was in the old one: ours is as it was. */
+		assert_int_equal(toy_length("in the main thread"), 18);
+		pthread_barrier_destroy(&barrier);
+	}
+}
+
 static int
 restart_inside(void *user, int item)
 {
@@ -739,6 +917,7 @@ main(void)
 	    GOOD(handles_come_and_go_without_end),
 	    GOOD(text_and_bytes_go_through_callbacks),
 	    GOOD(the_library_jumps_to_the_programs_setjmp),
+	    GOOD(rows_have_the_size_that_the_program_was_told),
 	    GOOD(each_thread_has_a_context_that_goes_with_it),
 	    GOOD(memory_for_arguments_is_used_again),
 	    GOOD(a_fault_is_told_and_gives_the_value_that_was_said),
@@ -748,11 +927,18 @@ main(void)
 	    GOOD(a_pointer_of_the_programs_is_no_handle),
 	    GOOD(a_wild_handle_is_the_sandboxs_own_matter),
 	    GOOD(a_length_from_the_sandbox_is_never_believed),
+	    GOOD(lengths_that_cannot_be_are_refused),
+	    GOOD(tokens_cannot_be_made_up),
+	    GOOD(a_pointer_of_another_callback_of_the_same_handle_is_refused),
 	    GOOD(a_pointer_that_was_not_given_is_refused),
+	    GOOD(a_result_that_is_a_pointer_of_the_programs_is_of_that_owner_and_use),
+	    GOOD(a_callback_for_one_call_is_gone_after_it),
+	    GOOD(entries_for_callbacks_are_given_back),
 	    GOOD(a_callback_of_a_freed_handle_is_gone),
 	    GOOD(lengths_in_callbacks_are_checked_before_memory_is_taken),
 	    GOOD(text_without_an_end_is_refused),
 	    GOOD(a_new_sandbox_knows_nothing_of_the_old_one),
+	    GOOD(other_threads_go_on_in_a_new_sandbox),
 	    GOOD(a_sandbox_is_not_replaced_while_it_runs),
 	    GOOD(a_loop_ends_when_the_program_says_so),
 	};

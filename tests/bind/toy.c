@@ -10,6 +10,8 @@
 static int lie;
 static uint64_t seen;
 static char printed[64];
+static toy_visit kept_visit;
+static void *kept_user;
 
 static void
 note(const void *pointer)
@@ -44,10 +46,11 @@ toy_mix(char a, unsigned short b, float c, double d, long e, bool f, enum toy_co
 }
 
 long
-toy_sixteen(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p)
+toy_sixteen(
+    int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p)
 {
-	return a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * i + 10 * j + 11 * k + 12 * l + 13 * m + 14 * n +
-	    15 * o + 16L * p;
+	return a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * i + 10 * j + 11 * k + 12 * l + 13 * m +
+	       14 * n + 15 * o + 16L * p;
 }
 
 void
@@ -161,8 +164,8 @@ toy_padding(const struct toy_shape *shape)
 	int dirty = 0;
 
 	for (size_t i = 0; i < sizeof *shape; i++) {
-		bool pads = (i >= 1 && i < 4) ||
-		    (i >= offsetof(struct toy_shape, bytes) + sizeof shape->bytes && i < offsetof(struct toy_shape, size));
+		bool pads = (i >= 1 && i < 4) || (i >= offsetof(struct toy_shape, bytes) + sizeof shape->bytes &&
+						     i < offsetof(struct toy_shape, size));
 
 		dirty += pads && bytes[i] != 0;
 	}
@@ -212,8 +215,8 @@ toy_stream_end(struct toy_stream *stream)
 
 struct toy {
 	int value;
-	toy_visit visit;
-	void *user;
+	toy_visit visit, old_visit;
+	void *user, *old_user;
 	toy_jump_fn jump;
 	jmp_buf env;
 };
@@ -272,6 +275,25 @@ toy_wild_handle(uint64_t address)
 	return (toy *) (uintptr_t) address;
 }
 
+size_t
+toy_width(toy *t)
+{
+	return t->value + (lie == 6 ? 100000 : 0);
+}
+
+void
+toy_row(toy *t, uint8_t *row)
+{
+	memset(row, 'r', t->value);
+}
+
+void
+toy_rows(toy *t, int n, uint8_t **rows)
+{
+	for (int i = 0; i < n; i++)
+		memset(rows[i], 'a' + i, t->value);
+}
+
 /* ---- Callbacks ---- */
 
 int
@@ -280,6 +302,8 @@ toy_each(int n, toy_visit visit, void *user)
 	int sum = 0;
 
 	note(user);
+	kept_visit = visit;
+	kept_user = user;
 	for (int i = 0; i < n; i++)
 		sum += visit(lie == 3 ? (char *) user + 1 : user, i);
 	return sum;
@@ -289,8 +313,35 @@ void
 toy_set_visit(toy *t, toy_visit visit, void *user)
 {
 	note((void *) visit);
+	t->old_visit = t->visit;
+	t->old_user = t->user;
 	t->visit = visit;
 	t->user = user;
+}
+
+void *
+toy_wrong_user(toy *t, toy *with)
+{
+	(void) t;
+	return with->user;
+}
+
+void *
+toy_other_use(toy *t)
+{
+	return t->user;
+}
+
+int
+toy_again(void)
+{
+	return kept_visit(kept_user, 1);
+}
+
+int
+toy_run_old(toy *t)
+{
+	return t->old_visit(t->old_user, 1);
 }
 
 int
@@ -309,6 +360,12 @@ int
 toy_confuse(toy *t, toy *with)
 {
 	return t->visit(with->user, 1);
+}
+
+int
+toy_forge(toy *t, uint64_t user)
+{
+	return t->visit((void *) (uintptr_t) user, 1);
 }
 
 void

@@ -14,7 +14,8 @@ enum toy_color { TOY_RED, TOY_GREEN = 7 };
 
 int toy_add(int a, int b);
 double toy_mix(char a, unsigned short b, float c, double d, long e, bool f, enum toy_color g);
-long toy_sixteen(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p);
+long toy_sixteen(
+    int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p);
 void toy_nothing(void);
 bool toy_bool(int value);
 long double toy_half(long double x);
@@ -75,6 +76,11 @@ other *toy_other(toy *t);
 int other_value(const other *o);
 toy *toy_wild_handle(uint64_t address);
 
+/* How many bytes a row has, and a row. */
+size_t toy_width(toy *t);
+void toy_row(toy *t, uint8_t *row);
+void toy_rows(toy *t, int n, uint8_t **rows);
+
 /* ---- Callbacks ---- */
 
 typedef int (*toy_visit)(void *user, int item);
@@ -103,11 +109,20 @@ void toy_crash(void);
 int toy_crash_value(void);
 void toy_loop(void);
 /* From now on: 1 says that more was written than there was room for; 2 that more is left than there was; 3 gives each
-   callback what is one of another; 4 gives a callback a length beyond the sandbox; 5 text that does not end. */
+   callback what is one of another; 4 gives a callback a length beyond the sandbox; 5 text that does not end; 6 that
+   rows are larger. */
 void toy_lie(int how);
 /* What the last pointer was that a function got. */
 uint64_t toy_seen(void);
 /* Calls the function of one handle with the user pointer of another. */
 int toy_confuse(toy *t, toy *with);
+/* Calls the function of a handle with any value as its user pointer. */
+int toy_forge(toy *t, uint64_t user);
+/* The user pointer of another handle; the same pointer, as if it were for another use. */
+void *toy_wrong_user(toy *t, toy *with);
+void *toy_other_use(toy *t);
+/* Calls what toy_each, or toy_set_visit before the last time, was given. */
+int toy_again(void);
+int toy_run_old(toy *t);
 
 #endif

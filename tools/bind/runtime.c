@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the stubs of all libraries share: a copy of it stands in each file that lfi-bind writes, so everything is
  * static. It starts the sandbox, gives each host thread a context and memory for arguments, and keeps what the program
@@ -152,7 +153,8 @@ bind_rewind(const struct bind_call *call)
 
 	while (top != call->chunk) {
 		struct bind_chunk *below = top->below;
-		bool keep = call->used == 0 && below == call->chunk && (!below || !below->below) && top->size <= BIND_KEEP;
+		bool keep =
+		    call->used == 0 && below == call->chunk && (!below || !below->below) && top->size <= BIND_KEEP;
 
 		if (keep) {
 			if (below)
@@ -194,7 +196,8 @@ bind_jump(const struct bind_call *call)
 	longjmp(jump->env, jump->value);
 }
 
-/* Tell the program, its way or by a message and an end. Returns where it said so, with what it says for the function. */
+/* Tell the program, its way or by a message and an end. Returns where it said so, with what it says for the function.
+ */
 static __attribute__((unused)) void
 bind_failed(struct bind_call *call, bool has_value)
 {
@@ -216,7 +219,8 @@ bind_failed(struct bind_call *call, bool has_value)
 	if (bind.handler) {
 		bind.handler(call->name, code, message, bind.handler_user);
 	} else if (!has_value) {
-		fprintf(stderr, "%s: the sandboxed library failed: %s: %s\n", call->name, lfi_error_name(code), message);
+		fprintf(
+		    stderr, "%s: the sandboxed library failed: %s: %s\n", call->name, lfi_error_name(code), message);
 		abort();
 	}
 }
@@ -366,8 +370,8 @@ bind_chunk_new(struct bind_call *call, size_t size)
 
 	if (!chunk || want < size)
 		goto fail;
-	chunk->at = lfi_box_mapany(
-	    bind.box, want, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
+	chunk->at =
+	    lfi_box_mapany(bind.box, want, LFI_PROT_READ | LFI_PROT_WRITE, LFI_MAP_PRIVATE | LFI_MAP_ANONYMOUS, -1, 0);
 	if (chunk->at == (lfiptr) -1)
 		goto fail;
 	chunk->host = lfi_box_pin(bind.box, chunk->at, want, LFI_PROT_READ | LFI_PROT_WRITE);
@@ -571,13 +575,20 @@ static __attribute__((unused)) void
 bind_item_free(struct bind_item *item)
 {
 	switch (item->kind) {
-	case BIND_USER: bind.users[item->number] = NULL; break;
-	case BIND_CALLBACK: bind_callback_release(item->pointer); break;
+	case BIND_USER:
+		bind.users[item->number] = NULL;
+		break;
+	case BIND_CALLBACK:
+		bind_callback_release(item->pointer);
+		break;
 	case BIND_TEXT:
-	case BIND_JUMP: free(item->pointer); break;
+	case BIND_JUMP:
+		free(item->pointer);
+		break;
 	case BIND_NUMBER:
 	case BIND_GROUP:
-	case BIND_BYTES: break;
+	case BIND_BYTES:
+		break;
 	}
 }
 
@@ -738,7 +749,8 @@ bind_group_replace(uint64_t owner, const char *use, uint64_t group)
 	while (*at) {
 		struct bind_item *item = *at;
 
-		if (item->owner == owner && item->kind == BIND_GROUP && item->number != group && strcmp(item->use, use) == 0) {
+		if (item->owner == owner && item->kind == BIND_GROUP && item->number != group &&
+		    strcmp(item->use, use) == 0) {
 			*at = item->next;
 			item->next = gone;
 			gone = item;
@@ -769,8 +781,7 @@ bind_user_find(uint64_t owner, const char *use, const void *pointer, bool replac
 
 /* Its token. With `replace` the owner has one pointer for a use, and forgets the one before. */
 static __attribute__((unused)) lfiptr
-bind_user(
-    struct bind_call *call, const void *pointer, uint64_t owner, uint64_t parent, const char *use, bool replace)
+bind_user(struct bind_call *call, const void *pointer, uint64_t owner, uint64_t parent, const char *use, bool replace)
 {
 	struct bind_item *item;
 	uint64_t token = 0;
@@ -851,7 +862,8 @@ bind_remembered(struct bind_call *call, const void *owner, const char *what)
 		number = item->number;
 	pthread_mutex_unlock(&bind.lock);
 	if (!item)
-		bind_refuse(call, LFI_ERR_INVALID, "the size is not known: the program has not asked for '%s' yet", what);
+		bind_refuse(
+		    call, LFI_ERR_INVALID, "the size is not known: the program has not asked for '%s' yet", what);
 	return number;
 }
 
@@ -1197,7 +1209,8 @@ bind_text_here(struct bind_call *call, lfiptr at)
 	if (text && bind_self.frames)
 		block = malloc(sizeof *block + strlen(text) + 1);
 	if (at && !block) {
-		bind_refuse(call, LFI_ERR_RANGE, "text that lives as long as a callback: %s", why ? why : "there is none");
+		bind_refuse(
+		    call, LFI_ERR_RANGE, "text that lives as long as a callback: %s", why ? why : "there is none");
 	} else if (block) {
 		strcpy((char *) block->bytes, text);
 		block->next = bind_self.frames->blocks;
