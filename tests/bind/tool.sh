@@ -69,6 +69,57 @@ refuses "an owner that is not there is named" "there is no 'x' that something co
 refuses "a struct that lies otherwise in the sandbox is named" "h.h:2: struct s is another one in the sandbox" \
 	'#include <features.h>\nstruct s {\n#ifdef __GLIBC__\n int more;\n#endif\n int x;\n};\nint toy_add(const struct s *s);'
 
+# Prototypes that differ from what the library was compiled with.
+"$cc" -g -O2 -c "$here/toy.c" -o debug.o
+debugged() {
+	header "$3"
+	rm -rf made
+	fails "$1" 1 "$2" $bind --header h.h -I . -o made debug.o
+	if [ -e made ]; then bad "$1: something was written"; fi
+}
+debugged "a parameter too many is named" "h.h:2: toy_add has 3 parameters here, and the library was compiled with 2" \
+	'\nint toy_add(int a, int b, int c);'
+debugged "a parameter of another size is named" "h.h:1: toy_add: 'b' is int of 8 bytes here, and in the library int of 4 bytes" \
+	'int toy_add(int a, long b);'
+debugged "a number instead of a pointer is named" "toy_length: 's' is int of 8 bytes here, and in the library a pointer" \
+	'unsigned long toy_length(unsigned long s);'
+debugged "another struct is named" "toy_value: 't' is a pointer to struct other here, and in the library a pointer to struct toy" \
+	'struct other;\nint toy_value(const struct other *t);'
+debugged "another result is named" "toy_add returns float of 8 bytes here, and in the library int of 4 bytes" 'double toy_add(int a, int b);'
+holds "prototypes that are the library's are taken" $bind --header toy.h -I "$here" --annotations "$here/toy.toml" -o again debug.o
+
+# A finished program, and when it starts.
+holds "a finished program is taken" $bind --header toy.h -I "$here" --annotations "$here/toy.toml" -o finished "$toy/toy.lfi"
+holds "and is embedded as it is" cmp "$toy/toy.lfi" finished/toy.lfi
+cat >start.c <<'END'
+#include <stdio.h>
+#include "toy.h"
+#include "toy_sandbox.h"
+static void failed(const char *f, int code, const char *m, void *u) { (void) code, (void) u; printf("%s: %s; ", f, m); }
+int main(void) {
+	printf("%d ", toy_sandbox_box() != NULL);
+	toy_sandbox_on_failure(failed, NULL);
+	printf("%d ", toy_add(1, 2));
+	printf("%d ", toy_sandbox_start() && toy_sandbox_start());
+	printf("%d\n", toy_add(1, 2));
+	return 0;
+}
+END
+for start in lazy eager explicit; do
+	case $start in
+	lazy) said="0 3 1 3" ;;
+	eager) said="1 3 1 3" ;;
+	explicit) said="0 toy_add: the sandbox was not started; 0 1 3" ;;
+	esac
+	$bind --header toy.h -I "$here" --annotations "$here/toy.toml" --start=$start -o $start "$toy/toy.lfi" 2>/dev/null
+	cc -I "$here" -I $start -I "$source/include" start.c $start/toy_sandbox.c "$build/lib/liblfi.a" -lpthread -lm -o start.$start 2>log
+	says "a sandbox that starts $start" "$said" ./start.$start
+done
+(echo '[sandbox]'; echo 'memory_limit = 1048576'; cat "$here/toy.toml") >limit.toml
+$bind --header toy.h -I "$here" --annotations limit.toml -o limit "$toy/toy.lfi" 2>/dev/null
+cc -I "$here" -I limit -I "$source/include" start.c limit/toy_sandbox.c "$build/lib/liblfi.a" -lpthread -lm -o start.limit
+says "a limit on memory is the sandbox's: there is not even a stack" "mapped" ./start.limit
+
 reports "text is guessed, and marked, as it is read" "s: string  -- guessed: text, up to its NUL (READS" 'int toy_add(const char *s);'
 reports "bytes with a length are guessed, and marked" "p: in [n]  -- guessed: bytes, as many as 'n' says (READS" 'int toy_add(const void *p, unsigned long n);'
 reports "an incomplete struct is guessed to be a handle" "x: handle  -- guessed: a handle" 'struct x;\nint toy_add(struct x *x);'

@@ -68,8 +68,7 @@ def write(options: argparse.Namespace, library: Library, notes: Notes, flags: li
     folder = Path(options.output)
     program = folder / f"{library.name}.lfi"
     if len(options.files) == 1 and options.files[0].endswith(".lfi"):
-        folder.mkdir(parents=True, exist_ok=True)
-        program.write_bytes(Path(options.files[0]).read_bytes())
+        image.take(library, Path(options.files[0]), program)
     else:
         lfi_cc = image.find_lfi_cc(options.lfi_cc, Path(sys.argv[0]).resolve().parent)
         image.link(library, lfi_cc, options.header, flags, options.files, program)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+import debuginfo
 from model import BindError, Library
 
 
@@ -64,6 +66,21 @@ def find_lfi_cc(given: str, beside: Path) -> str:
     raise BindError("lfi-cc is not there: say --lfi-cc=FILE")
 
 
+def _check(library: Library, program: Path) -> None:
+    problems, remark = debuginfo.compare(library, program)
+    if problems:
+        raise BindError(problems)
+    if remark:
+        print(f"lfi-bind: {remark}", file=sys.stderr)
+
+
+def take(library: Library, program: Path, output: Path) -> None:
+    """A finished program."""
+    _check(library, program)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(program, output)
+
+
 def link(library: Library, lfi_cc: str, headers: list[str], flags: list[str], files: list[str], output: Path) -> None:
     """Nothing is left in the output's folder when it fails."""
     with tempfile.TemporaryDirectory() as folder:
@@ -71,5 +88,4 @@ def link(library: Library, lfi_cc: str, headers: list[str], flags: list[str], fi
         program = Path(folder) / output.name
         source.write_text(keep(library, headers))
         run([lfi_cc, "-O2", "-w", *flags, str(source), *files, "-lm", "-o", str(program)])
-        output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(program, output)
+        take(library, program, output)
