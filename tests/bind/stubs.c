@@ -871,6 +871,23 @@ a_sandbox_is_not_replaced_while_it_runs(void **state)
 	assert_int_equal(toy_each(1, restart_inside, &failure), 0);
 }
 
+static void
+text_after_text_does_not_fill_memory(void **state)
+{
+	char name[2] = "";
+	int kept = 0;
+
+	(void) state;
+	for (int i = 0; i < 70 && !failure.times; i++) {
+		name[0] = (char) ('0' + i);
+		kept += toy_megabyte(name) != NULL;
+	}
+	failed("toy_megabyte", "no memory for more text");
+	assert_in_range(kept, 50, 64);
+	assert_true(toy_sandbox_restart());
+	assert_string_equal(toy_greeting(1), "hello");
+}
+
 static void *
 interrupt(void *box)
 {
@@ -900,47 +917,29 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    GOOD(numbers_go_in_and_come_out),
-	    GOOD(a_bool_from_the_sandbox_is_true_or_false),
-	    GOOD(text_goes_in_and_null_stays_null),
-	    GOOD(text_comes_out_as_a_copy_that_stays),
-	    GOOD(buffers_go_in_and_out),
-	    GOOD(what_the_library_gets_is_in_the_sandbox),
-	    GOOD(variable_arguments_are_formatted_by_the_program),
-	    GOOD(padding_of_structs_does_not_leak),
-	    GOOD(structs_go_in_and_out_by_members),
-	    GOOD(a_stream_moves_on_by_what_was_used),
-	    GOOD(handles_are_no_addresses),
-	    GOOD(a_callback_gets_its_pointer_back),
-	    GOOD(callbacks_nest),
-	    GOOD(a_callback_lives_as_long_as_its_handle),
-	    GOOD(handles_come_and_go_without_end),
-	    GOOD(text_and_bytes_go_through_callbacks),
-	    GOOD(the_library_jumps_to_the_programs_setjmp),
-	    GOOD(rows_have_the_size_that_the_program_was_told),
-	    GOOD(each_thread_has_a_context_that_goes_with_it),
-	    GOOD(memory_for_arguments_is_used_again),
-	    GOOD(a_fault_is_told_and_gives_the_value_that_was_said),
-	    GOOD(without_a_handler_the_program_ends_with_a_message),
-	    GOOD(who_looks_into_a_handle_crashes),
-	    GOOD(jumps_that_cannot_be_end_the_program),
-	    GOOD(a_pointer_of_the_programs_is_no_handle),
-	    GOOD(a_wild_handle_is_the_sandboxs_own_matter),
-	    GOOD(a_length_from_the_sandbox_is_never_believed),
-	    GOOD(lengths_that_cannot_be_are_refused),
-	    GOOD(tokens_cannot_be_made_up),
+	    GOOD(numbers_go_in_and_come_out), GOOD(a_bool_from_the_sandbox_is_true_or_false),
+	    GOOD(text_goes_in_and_null_stays_null), GOOD(text_comes_out_as_a_copy_that_stays),
+	    GOOD(buffers_go_in_and_out), GOOD(what_the_library_gets_is_in_the_sandbox),
+	    GOOD(variable_arguments_are_formatted_by_the_program), GOOD(padding_of_structs_does_not_leak),
+	    GOOD(structs_go_in_and_out_by_members), GOOD(a_stream_moves_on_by_what_was_used),
+	    GOOD(handles_are_no_addresses), GOOD(a_callback_gets_its_pointer_back), GOOD(callbacks_nest),
+	    GOOD(a_callback_lives_as_long_as_its_handle), GOOD(handles_come_and_go_without_end),
+	    GOOD(text_and_bytes_go_through_callbacks), GOOD(the_library_jumps_to_the_programs_setjmp),
+	    GOOD(rows_have_the_size_that_the_program_was_told), GOOD(each_thread_has_a_context_that_goes_with_it),
+	    GOOD(memory_for_arguments_is_used_again), GOOD(a_fault_is_told_and_gives_the_value_that_was_said),
+	    GOOD(without_a_handler_the_program_ends_with_a_message), GOOD(who_looks_into_a_handle_crashes),
+	    GOOD(jumps_that_cannot_be_end_the_program), GOOD(a_pointer_of_the_programs_is_no_handle),
+	    GOOD(a_wild_handle_is_the_sandboxs_own_matter), GOOD(a_length_from_the_sandbox_is_never_believed),
+	    GOOD(lengths_that_cannot_be_are_refused), GOOD(tokens_cannot_be_made_up),
 	    GOOD(a_pointer_of_another_callback_of_the_same_handle_is_refused),
 	    GOOD(a_pointer_that_was_not_given_is_refused),
 	    GOOD(a_result_that_is_a_pointer_of_the_programs_is_of_that_owner_and_use),
-	    GOOD(a_callback_for_one_call_is_gone_after_it),
-	    GOOD(entries_for_callbacks_are_given_back),
-	    GOOD(a_callback_of_a_freed_handle_is_gone),
-	    GOOD(lengths_in_callbacks_are_checked_before_memory_is_taken),
-	    GOOD(text_without_an_end_is_refused),
-	    GOOD(a_new_sandbox_knows_nothing_of_the_old_one),
-	    GOOD(other_threads_go_on_in_a_new_sandbox),
-	    GOOD(a_sandbox_is_not_replaced_while_it_runs),
+	    GOOD(a_callback_for_one_call_is_gone_after_it), GOOD(entries_for_callbacks_are_given_back),
+	    GOOD(a_callback_of_a_freed_handle_is_gone), GOOD(lengths_in_callbacks_are_checked_before_memory_is_taken),
+	    GOOD(text_without_an_end_is_refused), GOOD(a_new_sandbox_knows_nothing_of_the_old_one),
+	    GOOD(other_threads_go_on_in_a_new_sandbox), GOOD(a_sandbox_is_not_replaced_while_it_runs),
 	    GOOD(a_loop_ends_when_the_program_says_so),
+	    GOOD(text_after_text_does_not_fill_memory), /* the last: texts stay */
 	};
 
 	if (!toy_sandbox_start() || sigaction(SIGSEGV, NULL, &handler) < 0) {

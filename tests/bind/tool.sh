@@ -64,6 +64,14 @@ refuses "an unknown role is named" "no role 'inn'" 'int toy_add(void *p);' '[fun
 refuses "a parameter that is not there is named" "toy_add has no parameter 'q' (it has p)" 'int toy_add(int p);' '[functions.toy_add]\nparams.q = "in"'
 refuses "a function that is not there is named" "[functions.toy_ad]: the headers have none" 'int toy_add(int p);' '[functions.toy_ad]\non_failure = "1"'
 refuses "const memory is not written" "is const, and cannot be written" 'int toy_add(const int *p);' '[functions.toy_add]\nparams.p = { role = "out", length = "1" }'
+cursors='struct s { char *p; int n; };\n'
+roles='\n[structs.s]\np = { role = "cursor_out", length = "n" }'
+refuses "an array of structs with cursors is refused" "toy_add: 's' is an array of structs with cursors" "${cursors}int toy_add(struct s *s);" \
+	"[functions.toy_add]\nparams.s = { role = \"inout\", length = \"2\" }$roles"
+refuses "so is a struct with cursors in another one" "struct t.s is a struct with cursors" \
+	"${cursors}struct t { struct s s; };\nint toy_add(struct t *t);" "[functions.toy_add]\nparams.t = \"inout\"$roles"
+refuses "a callback cannot belong to a struct" "'s' is a struct, and callbacks cannot belong to one" \
+	"${cursors}int toy_add(struct s *s, void (*f)(void));" "[functions.toy_add]\nparams.s = \"shadow\"\nparams.f = { role = \"callback\", owner = \"s\" }$roles"
 refuses "an owner that is not there is named" "there is no 'x' that something could belong to" 'int toy_add(void *p);' \
 	'[functions.toy_add]\nparams.p = { role = "user", owner = "x" }'
 refuses "a struct that lies otherwise in the sandbox is named" "h.h:2: struct s is another one in the sandbox" \

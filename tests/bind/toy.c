@@ -103,6 +103,16 @@ toy_greeting(int which)
 }
 
 const char *
+toy_megabyte(const char *name)
+{
+	static char text[1 << 20];
+
+	memset(text, 'm', sizeof text - 1);
+	text[0] = name[0];
+	return text;
+}
+
+const char *
 toy_wild_text(uint64_t address)
 {
 	return (const char *) (uintptr_t) address;

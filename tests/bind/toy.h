@@ -24,6 +24,8 @@ long double toy_half(long double x);
 
 size_t toy_length(const char *s);
 const char *toy_greeting(int which);
+/* A megabyte of text that begins with `name`. */
+const char *toy_megabyte(const char *name);
 const char *toy_wild_text(uint64_t address);
 uint32_t toy_sum(const uint8_t *buf, size_t len);
 int toy_fill(uint8_t *to, size_t room, size_t *wrote);

@@ -179,10 +179,14 @@ class Emitter:
             steps.last += [f"for (size_t i = 0; {name} && i < {name}_count; i++)", f"\tbind_drop_handle({name}_before[i]);"]
             steps.declare.append(f"const void *{name}_before[1] = {{{name} ? *{name} : NULL}};")
         if role.role != "in":
-            steps.last += [f"for (size_t i = 0; {name}_room && i < {name}_count; i++) {{"]
-            if role.creates:
-                steps.last += [f"\tbind_drop((uint32_t) ((const volatile uint64_t *) {name}_room)[i]);"]
-            steps.last += [f"\t{name}[i] = bind_show(((const volatile uint64_t *) {name}_room)[i]);", "}"]
+            steps.last += [
+                f"for (size_t i = 0; {name}_room && i < {name}_count; i++) {{",
+                f"\tlfiptr at = ((const volatile uint64_t *) {name}_room)[i];",
+                "",
+                *(["\tbind_drop((uint32_t) at);"] if role.creates else []),
+                f"\t{name}[i] = bind_show(at);",
+                "}",
+            ]
 
     def _structs(self, parameter: Parameter, role: Role, steps: Steps) -> None:
         name, target = parameter.name, parameter.type.target
@@ -205,7 +209,7 @@ class Emitter:
                 f"for (size_t i = 0; {name}_room && i < {name}_count; i++) {{",
                 f"\t{text} copy;",
                 "",
-                f"\tmemcpy(&copy, ({text} *) {name}_room + i, sizeof copy);",
+                f"\tbind_take(&copy, ({text} *) {name}_room + i, sizeof copy);",
                 f"\ttake_{tag}(&call, {name} + i, &copy{held});",
                 "}",
             ]

@@ -195,6 +195,10 @@ class Binder:
                 self._problem(bound.function.place, f"{bound.function.name}: the result is no handle that something could belong to")
         if bound.remember and bound.remember.get("of") not in names:
             self._problem(bound.function.place, f"{bound.function.name}: remember needs 'of', one of its parameters")
+        shadows = [one.name for one, role in zip(bound.function.prototype.parameters, bound.roles) if role.role == "shadow"]
+        for role in bound.roles:
+            if role.role in ("user", "callback") and role.owner in shadows:
+                self._problem(bound.function.place, f"{bound.function.name}: '{role.owner}' is a struct, and callbacks cannot belong to one yet")
         for name in bound.drops:
             if name not in names:
                 self._problem(bound.function.place, f"{bound.function.name} has no parameter '{name}'")
@@ -238,6 +242,8 @@ class Binder:
             self._problem(place, f"{what} is an array of '{target.text}', which has no meaning in the sandbox")
         if target.kind in ("struct", "union"):
             self._copied(place, what, target)
+            if role.length != "1" and self._has_cursors(target.record):
+                self._problem(place, f"{what} is an array of structs with cursors: not supported")
 
     def _copied(self, place: Place, what: str, type: Optional[Type]) -> None:
         """A struct that is copied: each member must have a meaning on the other side."""
@@ -253,6 +259,10 @@ class Binder:
             self.library.members[record.name] = {}
             self.library.records[record.name] = record
             self._members(record)
+
+    def _has_cursors(self, record: Optional[Record]) -> bool:
+        roles = self.library.members.get(record.name, {}) if record is not None else {}
+        return any(one.role in ("cursor_in", "cursor_out") for one in roles.values())
 
     def _members(self, record: Record) -> None:
         said = self.notes.struct(record.name)
@@ -283,6 +293,8 @@ class Binder:
                 self._problem(one.place, f"{record.text} has a member without a name: it cannot be copied")
             if role.role == "value" and type.kind == "struct":
                 self._copied(one.place, what, type)
+                if self._has_cursors(type.record):
+                    self._problem(one.place, f"{what} is a struct with cursors in another struct: not supported")
             if role.role == "value" and type.kind == "array" and target is not None and target.kind == "struct":
                 self._problem(one.place, f"{what} is an array of structs: not supported yet")
             if role.role in ("cursor_in", "cursor_out") and role.length not in names:
@@ -347,7 +359,7 @@ class Binder:
         type = callback.prototype.result
         if "returns" in said:
             return self.notes.role(said["returns"], f"[callbacks.{callback.name}] returns")
-        if type.kind == "void" or type.scalar:
+        if type.kind == "void" or (type.scalar and type.kind != "longdouble"):
             return Role("value")
         if type.opaque:
             return Role("handle", guess="a handle")

@@ -13,7 +13,7 @@
  *       same owner, and for the same use.
  */
 
-enum { BIND_CHUNK = 256 << 10, BIND_KEEP = 64 << 20, BIND_STRING = 16 << 20, BIND_OWNERS = 256 };
+enum { BIND_CHUNK = 256 << 10, BIND_KEEP = 64 << 20, BIND_STRING = 16 << 20, BIND_TEXTS = 64 << 20, BIND_OWNERS = 256 };
 
 /* Memory of a thread in the sandbox for arguments. Pinned, so that it stays mapped whatever the sandbox does. */
 struct bind_chunk {
@@ -73,7 +73,7 @@ struct bind_item {
 	enum bind_kind kind;
 	const char *use;
 	void *pointer;   /* the program's; text; a struct bind_jump or bind_callback */
-	uint64_t number; /* a token; a number; an address of the sandbox's malloc */
+	uint64_t number; /* a token; a number; bytes of text; an address of the sandbox's malloc */
 };
 
 /* A function of the program's as the sandbox may call it. */
@@ -108,6 +108,7 @@ static struct {
 	struct bind_item *items[BIND_OWNERS];
 	struct bind_callback *callbacks;
 	struct bind_shadow *shadows;
+	size_t texts;             /* bytes that are kept for the program */
 	struct bind_item **users; /* by token */
 	uint64_t users_size;
 	BIND_HANDLER handler;
@@ -464,11 +465,13 @@ bind_out(struct bind_call *call, const void *to, size_t size, void **room)
 	return at;
 }
 
+/* I2: what the compiler reads of `to` from here on is the copy; it may not read `room` again instead. */
 static __attribute__((unused)) void
 bind_take(void *to, const void *room, size_t size)
 {
 	if (room && size)
 		memcpy(to, room, size);
+	__asm__ volatile("" : : : "memory");
 }
 
 /* How much was written, which the sandbox says: never more than there is room for. */
@@ -920,10 +923,13 @@ bind_keep_text(struct bind_call *call, lfiptr at, uint64_t owner, const char *us
 			goto out;
 		}
 	}
-	if (!bind_add(owner, BIND_TEXT, use, text, 0)) {
+	/* A library that makes up text after text must not fill the program's memory. */
+	if (bind.texts + strlen(text) + 1 > BIND_TEXTS || !bind_add(owner, BIND_TEXT, use, text, strlen(text) + 1)) {
 		free(text);
 		text = NULL;
-		bind_refuse(call, LFI_ERR_NOMEM, "no memory for text");
+		bind_refuse(call, LFI_ERR_NOMEM, "no memory for more text of the library's");
+	} else {
+		bind.texts += strlen(text) + 1;
 	}
 out:
 	pthread_mutex_unlock(&bind.lock);
@@ -1290,6 +1296,7 @@ bind_forget_items(struct bind_item **at)
 			continue;
 		}
 		*at = item->next;
+		bind.texts -= item->kind == BIND_TEXT ? item->number : 0;
 		if (item->kind == BIND_TEXT || item->kind == BIND_JUMP)
 			free(item->pointer);
 		free(item);
