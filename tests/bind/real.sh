@@ -3,7 +3,7 @@
 # A real library from its Debian source package in a sandbox, and a program of its own authors that does not know: what
 # it says and writes is what it says and writes with the library compiled into it.
 #
-#   tests/bind/real.sh zlib|png|exploit|expat|sqlite|bench BUILD FROM      FROM is the build whose lfi-cc and sysroot are used
+#   tests/bind/real.sh zlib|png|exploit|expat|sqlite|lua|bench BUILD FROM      FROM is the build whose lfi-cc and sysroot are used
 set -eu
 
 library=$1 build=$(cd "$2" && pwd) from=$(cd "$3" && pwd)
@@ -234,6 +234,21 @@ open("photo.png", "wb").write(
 END
 	json=${JSON:+--json $JSON}
 	for kind in lfi native lfi native; do ./bind.$kind $json photo.png; done
+}
+
+lua_sources="lapi.c lcode.c lctype.c ldebug.c ldo.c ldump.c lfunc.c lgc.c llex.c lmem.c lobject.c lopcodes.c lparser.c lstate.c lstring.c ltable.c ltm.c lundump.c lvm.c lzio.c lauxlib.c lbaselib.c lcorolib.c ldblib.c liolib.c lmathlib.c loadlib.c loslib.c lstrlib.c ltablib.c lutf8lib.c linit.c"
+
+test_lua() {
+	unpack lua
+	compile lua/src -DLUA_USE_POSIX -- $lua_sources
+	"$cc" -O2 -I lua/src -c "$here/lua_helper.c" -o lua/src/lfi/lua_helper.o
+	"$bind" --header lua.h --header lauxlib.h --header lualib.h --header lua_helper.h -I "$here" -I lua/src \
+		--annotations "$here/lua.toml" --lfi-cc="$cc" -o bound lua/src/lfi/*.o
+	cc -O2 -w -I bound -I lua/src -I "$here" -I "$source/include" -c bound/lua_sandbox.c -o lua_sandbox.o
+	cc -O2 -w -I lua/src -I "$here" "$here/lua_client.c" "$here/lua_helper.c" lua/src/native/*.o -lm -o client.native
+	cc -O2 -w -I lua/src -I "$here" "$here/lua_client.c" lua_sandbox.o $liblfi -o client.lfi
+	same "scripts that call functions of the program's" client
+	grep -q "2020 calls" lfi.stdout || fail "the program says: $(cat lfi.stdout)"
 }
 
 test_sqlite() {

@@ -357,7 +357,7 @@ class Emitter:
                 steps.last.append(f'bind_remember(&call, {role.of}, "{role.remember}", (uint64_t) result);')
             return plain(type), ["return result;"]
         if role.role == "drop":
-            return "lfiptr", ["return NULL;"]
+            return "lfiptr", ["(void) result;", "return NULL;"]
         if role.role == "handle":
             if role.creates:
                 steps.last.append("bind_drop((uint32_t) result);")
