@@ -31,6 +31,7 @@ reports() {
 	says "$1" "$2" $bind --header h.h -I . --annotations h.toml --report
 }
 
+says "it says which it is" "lfi-bind 1." $bind --version
 says "it says how it is used" "usage: lfi-bind" $bind --help
 fails "a header is needed" 2 "required: --header" $bind
 

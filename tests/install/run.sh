@@ -46,6 +46,10 @@ echo "built with the CMake package: ok"
 for tool in lfi-run lfi-verify lfi-rewrite lfi-cc; do
 	LD_LIBRARY_PATH=$libdir bin/$tool --version >/dev/null
 done
+if [ -x bin/lfi-bind ]; then
+	bin/lfi-bind --version >/dev/null
+	echo "installed lfi-bind: ok"
+fi
 if [ -d share/lfi/sysroot ]; then
 	printf '#include <stdio.h>\nint main(void) { puts("installed"); return 0; }\n' >hello.c
 	bin/lfi-cc -O2 hello.c -o hello.lfi

@@ -8,15 +8,9 @@ import sys
 from pathlib import Path
 
 try:
-    import header as headers
+    from version import VERSION  # beside this file once it is packed
 except ImportError:
-    sys.exit("lfi-bind: needs libclang for Python: apt-get install python3-clang")
-import emit
-import image
-import report
-from model import BindError, Library
-from notes import Notes
-from roles import Binder
+    VERSION = "unpacked"
 
 STARTS = ("lazy", "eager", "explicit")
 
@@ -37,7 +31,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lfi-cc", default="", metavar="FILE", help="default: the one beside lfi-bind, or on the PATH")
     parser.add_argument("-I", action="append", default=[], dest="include", metavar="FOLDER", help="where headers are")
     parser.add_argument("-D", action="append", default=[], dest="define", metavar="NAME[=VALUE]", help="a macro for the headers")
+    parser.add_argument("--version", action="version", version=f"lfi-bind {VERSION}")
     return parser.parse_args()
+
+
+OPTIONS = arguments()
+try:
+    import header as headers
+except ImportError:
+    sys.exit("lfi-bind: needs libclang for Python: apt-get install python3-clang")
+import emit
+import image
+import report
+from model import BindError, Library
+from notes import Notes
+from roles import Binder
 
 
 def make(options: argparse.Namespace) -> None:
@@ -92,9 +100,8 @@ def runtime() -> str:
 
 
 def main() -> int:
-    options = arguments()
     try:
-        make(options)
+        make(OPTIONS)
     except BindError as error:
         print("\n".join(f"lfi-bind: {line}" for line in str(error).splitlines()), file=sys.stderr)
         return 1
