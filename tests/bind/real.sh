@@ -4,6 +4,7 @@
 # it says and writes is what it says and writes with the library compiled into it.
 #
 #   tests/bind/real.sh zlib|png|exploit|expat|sqlite|lua|bench BUILD FROM      FROM is the build whose lfi-cc and sysroot are used
+#   KEEP=1 leaves BUILD/tests/bind-LIBRARY as it is.
 set -eu
 
 library=$1 build=$(cd "$2" && pwd) from=$(cd "$3" && pwd)
