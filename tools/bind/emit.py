@@ -412,7 +412,7 @@ class Emitter:
             f"\tjump_at = bind_callback(&call, (void (*)(void)) (uintptr_t) {handle}_at, bind_jump_callback, \"v(pi)\", "
             f"(uint32_t) {handle}_at, \"longjmp\");",
             f"\tif (!call.failed) {{",
-            f"\t\tLFI_INVOKE(bind.box, &bind_self.ctx, bind.fn[{self.index[bound.function.name]}], lfiptr, "
+            f"\t\t(void) LFI_INVOKE(bind.box, &bind_self.ctx, bind.fn[{self.index[bound.function.name]}], lfiptr, "
             f"(lfiptr, lfiptr, size_t), {handle}_at, jump_at, {size});",
             "\t\tbind_leave(&call);", "\t}", "}",
             "if (call.failed) {", "\tbind_failed(&call, false);", "\treturn NULL;", "}", "bind_done(&call);", "return env;",
