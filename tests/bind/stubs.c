@@ -525,9 +525,9 @@ leave_a_callback(void)
 static __attribute__((noinline)) int
 set_in_a_function_that_returns(toy *t)
 {
-	volatile char room[4096];
+	char room[4096] = {1};
 
-	room[0] = 1;
+	__asm__ volatile("" : : "r"(room) : "memory"); /* all of it is on the stack */
 	if (setjmp(*toy_set_jump(t, longjmp, sizeof(jmp_buf))) == 0)
 		return room[0];
 	_exit(0);
