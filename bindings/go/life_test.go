@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -399,5 +400,34 @@ func TestSignaturesThatCannotBe(t *testing.T) {
 	}
 	if _, err := f.CallContext(background); !errors.Is(err, lfi.ErrInvalid) {
 		t.Error(err)
+	}
+}
+
+// late is a context that was cancelled already, but says so only from the second time on that it is asked.
+type late struct {
+	context.Context
+	over  chan struct{}
+	asked atomic.Bool
+}
+
+func (c *late) Done() <-chan struct{} { return c.over }
+
+func (c *late) Err() error {
+	if c.asked.Swap(true) {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestAContextThatEndsJustBeforeACallEndsIt(t *testing.T) {
+	l := library(t)
+	spin := must(lfi.Func0[lfi.Void](l, "spin"))
+	over := make(chan struct{})
+	close(over)
+	for i := 0; i < 200; i++ {
+		err := apart(spin.CallContext(&late{Context: background, over: over}))
+		if !errors.Is(err, lfi.ErrInterrupted) || !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
 	}
 }
