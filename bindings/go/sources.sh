@@ -6,8 +6,10 @@
 #   bindings/go/sources.sh --check      see that the module's copy is what this makes
 #
 # lib/core/os/fork.c becomes liblfi_core_os_fork.c; headers keep their names. A copy differs from its original in its
-# includes, which name no folder, and in a first line that leaves it out of builds with -tags lfi_system. The rewriter
-# is not copied: it is no part of running sandboxes.
+# includes, which name no folder, and in its first lines: they leave it out of builds with -tags lfi_system, and include
+# liblfi_names.h, which puts a prefix before what is shared between files but not public: a Go program is linked
+# statically, and other C code in it may have a function of the same name. The rewriter is not copied: it is no part of
+# running sandboxes.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
@@ -22,7 +24,7 @@ plain() { # FILE: with includes of headers in one folder
 }
 
 source_file() { # FILE NAME
-	{ printf '//go:build !lfi_system\n\n'; plain "$1"; } >"$to/$2"
+	{ printf '//go:build !lfi_system\n\n#include "liblfi_names.h"\n\n'; plain "$1"; } >"$to/$2"
 }
 
 cd "$root"
@@ -45,6 +47,16 @@ cc -std=gnu17 -I include -iquote lib/verify/x64 lib/verify/gen/compile.c lib/ver
 "$scratch/compile" "$scratch/rows.c"
 { printf '/* SPDX-License-Identifier: MIT */\n/* Written by lib/verify/gen/compile.c. */\n' && cat "$scratch/rows.c"; } >"$scratch/table.c"
 source_file "$scratch/table.c" liblfi_verify_x64_quick_table.c
+
+# What the objects define for each other.
+touch "$to/liblfi_names.h"
+mkdir "$scratch/objects"
+for file in "$to"/liblfi_*.[cS]; do echo "$file"; done |
+	xargs -P 2 -I '{}' sh -c 'cc -std=gnu17 -D_GNU_SOURCE -O0 -w -c "$1" -o "$2/$(basename "$1").o"' sh '{}' "$scratch/objects"
+{
+	printf '/* SPDX-License-Identifier: MIT */\n/* Written by sources.sh. */\n'
+	nm -g --defined-only "$scratch"/objects/*.o | awk 'NF == 3 && $3 !~ /^lfi_/ { print "#define", $3, "liblfi_" $3 }' | LC_ALL=C sort -u
+} >"$to/liblfi_names.h"
 
 if [ "${1:-}" = --check ]; then
 	mkdir "$scratch/is"

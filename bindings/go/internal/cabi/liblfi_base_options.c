@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* Structs that cross the ABI with their size; see options.h. Trusted. */
 #include "options.h"

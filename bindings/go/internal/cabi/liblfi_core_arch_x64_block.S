@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * A system call that an interrupt cannot miss: what tests for one and the `syscall` instruction lie in a range that

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Every path between the host and sandboxed code. Trusted: a mistake is an escape or a leak.

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Code that was accepted before, with a copy of its bytes; see cache.h. Called by box.c with the box's lock held, by

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Calling functions in the sandbox: what LFI_INVOKE's trampoline does not do by itself, and lfi_call and lfi_fn_call,

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Host functions that sandboxed code can call, and where the functions that the host calls return to: pages of verified

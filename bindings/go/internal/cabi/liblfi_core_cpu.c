@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * CPU time of boxes that have a limit: the time of the host threads from the begin of their outermost entry to its end,

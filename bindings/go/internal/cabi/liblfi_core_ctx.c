@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Contexts: threads of execution in a box, and the entries ("frames") that are pending in one. Trusted.

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * What a fault was: its kind and its backtrace, found out after the thread has left the sandbox, and its text. Trusted.

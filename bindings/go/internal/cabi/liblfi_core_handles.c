@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * The set of public handles that are alive, so that NULL, a freed handle, and one of another kind are errors instead

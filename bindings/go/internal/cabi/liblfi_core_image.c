@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Images: a box's memory frozen in a file of the host's memory, new boxes of it, and the way back to it. The file is

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Interrupts and deadlines: ending an entry from another thread, or from a signal handler. Trusted.

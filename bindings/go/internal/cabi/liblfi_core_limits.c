@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * What a box may use. The limits are read and changed under the box's lock, where what they limit changes too, so that

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* Files in memory for images, on Linux; see os.h. Trusted. */
 #include <errno.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * The signal of interrupt.c: a real-time one, picked when the first engine is made. It carries a mark of ours, so that

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* The host's memory, on Linux; see os.h. Trusted. */
 #include <assert.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* How much of a range of the host's memory is there; see os.h. Trusted. */
 #include <fcntl.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Faults. Sandboxed code that traps, and guarded copies that meet an unmapped page, raise a signal; this file turns

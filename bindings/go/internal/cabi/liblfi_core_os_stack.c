@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Where the calling thread's stack is, and how large one has to be. Linux, glibc and musl. Trusted.

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * The watchdog: one host thread that ends entries whose deadline has passed, and looks at the CPU time of boxes with a

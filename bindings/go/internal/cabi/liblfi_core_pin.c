@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Pins: pages of a box that a host may touch through a pointer for as long as it likes, whatever the sandbox does.

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * The language of lfi_call, lfi_fn_new and lfi_box_register_fn: one letter per scalar, {…} for structs, [n…] for

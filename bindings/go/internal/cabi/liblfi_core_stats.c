@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * What a box has used, and what an engine's cache of verified code did. Nothing here is on a fast path: counters are

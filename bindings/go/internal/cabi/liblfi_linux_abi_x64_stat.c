@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* struct stat of Linux on x86-64. Trusted. */
 #include <sys/stat.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* The Linux engine: options, host directories. Trusted: it opens what programs may reach. */
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* A process's descriptors; see fdtable.h. Trusted. */
 #include "fdtable.h"

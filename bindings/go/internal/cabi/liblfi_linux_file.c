@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* What several system calls on files and times share; see sys.h. Trusted. */
 #include <fcntl.h>

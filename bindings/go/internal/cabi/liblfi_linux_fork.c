@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * fork(2) of the host: docs/fork.md. The handlers are registered after those of core, so these locks are taken before

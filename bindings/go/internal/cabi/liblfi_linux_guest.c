@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* The slow parts of guest.h. Trusted. */
 #include "guest.h"

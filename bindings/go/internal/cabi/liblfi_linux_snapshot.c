@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Snapshots of processes: what the emulated kernel knows of one, beside the image of its memory that core keeps.

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* arch_prctl(2): ARCH_SET_FS and ARCH_GET_FS, on the virtual thread pointer. Trusted. */
 #include <asm/prctl.h>

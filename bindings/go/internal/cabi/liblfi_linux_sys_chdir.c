@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* chdir(2): chdir, fchdir. The working directory is a path: renaming it leaves the process in no directory. Trusted. */
 #include <fcntl.h>

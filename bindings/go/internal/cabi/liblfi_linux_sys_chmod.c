@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * chmod(2): chmod, fchmod, fchmodat. Set-user-ID and set-group-ID bits are dropped;

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* clock_gettime(2): clock_gettime, clock_getres. Clocks of descriptors and of other processes: EINVAL. Trusted. */
 #include <time.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * clone(2): threads only (the flags of pthread_create); processes give ENOSYS. Each

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* close(2): close, close_range without flags. Trusted. */
 #include "sys.h"

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* dup(2): dup, dup2, dup3. No difference from Linux. Trusted. */
 #include <fcntl.h>

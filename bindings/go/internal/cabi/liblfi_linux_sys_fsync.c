@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* fsync(2): fsync, fdatasync. No difference from Linux. Trusted. */
 #include <unistd.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* getcwd(2). The path as it was given to chdir, links included. Trusted. */
 #include <string.h>

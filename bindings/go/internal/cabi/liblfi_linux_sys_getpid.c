@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* getpid(2), gettid(2): numbers of the emulation, not the host's. The parent is 1; there is one process group. Trusted.
  */

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* getrandom(2). At most 1 MiB at a time. Trusted. */
 #include <sys/random.h>

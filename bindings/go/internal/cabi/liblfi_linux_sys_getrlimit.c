@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * getrlimit(2): getrlimit, setrlimit, prlimit64, of the process itself. Limits are

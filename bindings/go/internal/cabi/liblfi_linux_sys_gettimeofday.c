@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* gettimeofday(2), time(2). The time zone is UTC. Trusted. */
 #include <sys/time.h>

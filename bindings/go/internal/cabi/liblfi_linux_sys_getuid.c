@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* getuid(2), getgid(2) and their effective forms: the host process's, which files are opened with. Trusted. */
 #include <unistd.h>

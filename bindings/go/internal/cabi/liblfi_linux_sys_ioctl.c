@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * ioctl(2). Served: TCGETS and TIOCGWINSZ of terminals, FIONREAD, FIONBIO, FIOCLEX

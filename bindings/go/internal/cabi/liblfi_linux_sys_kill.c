@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * kill(2), tkill(2), tgkill(2): to the process itself only; others give ESRCH. A

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * link(2): link, linkat. A link is never followed (AT_SYMLINK_FOLLOW gives EINVAL).

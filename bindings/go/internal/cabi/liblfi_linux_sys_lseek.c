@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* lseek(2). No difference from Linux. Trusted. */
 #include <unistd.h>

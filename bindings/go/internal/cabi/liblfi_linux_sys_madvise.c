@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * madvise(2). MADV_DONTNEED gives private anonymous memory back (EINVAL for other

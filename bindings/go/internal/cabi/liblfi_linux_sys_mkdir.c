@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* mkdir(2): mkdir, mkdirat. Set-user-ID and set-group-ID bits are dropped. Trusted. */
 #include <sys/stat.h>

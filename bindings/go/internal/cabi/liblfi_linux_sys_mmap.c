@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * mmap(2): mmap, munmap. Differences from Linux: an address without MAP_FIXED is

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * mremap(2): with MREMAP_MAYMOVE or without flags. Private anonymous memory only

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * nanosleep(2), clock_nanosleep(2): CLOCK_REALTIME and CLOCK_MONOTONIC. A sleep is

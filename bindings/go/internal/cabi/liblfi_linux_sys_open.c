@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * open(2): open, openat, creat. Differences from Linux: O_TMPFILE is refused;

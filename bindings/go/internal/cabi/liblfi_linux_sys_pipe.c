@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* pipe(2): pipe, pipe2. O_DIRECT is refused. Trusted. */
 #include <fcntl.h>

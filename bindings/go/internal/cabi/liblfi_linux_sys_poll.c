@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * poll(2): poll, ppoll. The signal mask has no effect; the time left is not stored.

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* read(2). No difference from Linux; a count beyond the sandbox is cut to it. Trusted. */
 #include "sys.h"

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* readlink(2): readlink, readlinkat (with a path). No difference from Linux. Trusted. */
 #include <fcntl.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * rename(2): rename, renameat, renameat2 (RENAME_NOREPLACE, RENAME_EXCHANGE).

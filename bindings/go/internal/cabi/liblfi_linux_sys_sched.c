@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* sched_yield(2), sched_getaffinity(2) (the host thread's; others of the process likewise). Trusted. */
 #include <sched.h>

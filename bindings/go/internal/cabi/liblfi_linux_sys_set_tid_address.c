@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* set_tid_address(2), set_robust_list(2) (accepted: robust mutexes are not released at a thread's end). Trusted. */
 #include "sys.h"

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * sigaction(2), sigprocmask(2), sigaltstack(2): what is set is remembered and can be

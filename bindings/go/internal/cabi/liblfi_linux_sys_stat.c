@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * stat(2): stat, lstat, fstat, newfstatat. Owner, device and inode numbers are

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* statx(2). As stat; the attributes and mount number are the host's. Trusted. */
 #include <fcntl.h>

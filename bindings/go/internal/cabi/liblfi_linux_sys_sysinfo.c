@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* sysinfo(2). Memory is the sandbox's 4 GiB, all of it free; the time up is the host's. Trusted. */
 #include <string.h>

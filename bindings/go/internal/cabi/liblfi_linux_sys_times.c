@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* times(2), getrusage(2): of the host process and thread. Trusted. */
 #include <string.h>

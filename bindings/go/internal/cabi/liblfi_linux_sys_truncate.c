@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* truncate(2): truncate, ftruncate. No difference from Linux. Trusted. */
 #include <fcntl.h>

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* umask(2). The host process's own mask applies too. Trusted. */
 #include "sys.h"

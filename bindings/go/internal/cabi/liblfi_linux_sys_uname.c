@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* uname(2). A fixed system: nothing of the host but its processor. Trusted. */
 #include <sys/utsname.h>

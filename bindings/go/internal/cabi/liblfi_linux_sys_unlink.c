@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /* unlink(2): unlink, unlinkat. The root of a mapping cannot be removed: EBUSY. Trusted. */
 #include <fcntl.h>

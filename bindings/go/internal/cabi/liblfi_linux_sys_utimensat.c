@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * utimensat(2). Files given by the host (0, 1, 2) cannot be changed: EPERM. Trusted.

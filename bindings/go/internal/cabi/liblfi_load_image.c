@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * A program's segments, copied to a box. Called by lfi_proc_load through lib/linux. Trusted in

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * The verifier's driver: checks the arguments, lays out the scratch memory, runs the architecture's pass over the

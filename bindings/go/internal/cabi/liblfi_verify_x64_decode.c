@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Bytes to struct insn, by the rows of rows.h. Knows how instructions are built, not what is safe, except that it

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * Direct branches from one part of a region to another (verify.c, I6). The walk over a part has noted them, among

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * The rules of docs/scheme-x64.md over the instructions of a region, one pass. Trusted: a bug here is an escape.

@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * rows.h as tables: opcode to row or group, digit of a group to row, rows, and names. A row's number is its line in

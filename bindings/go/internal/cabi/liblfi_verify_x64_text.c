@@ -1,5 +1,7 @@
 //go:build !lfi_system
 
+#include "liblfi_names.h"
+
 /* SPDX-License-Identifier: MIT */
 /*
  * A struct insn as text in AT&T style, for messages. It reads like a disassembly, but nothing depends on it. Trusted
