@@ -197,23 +197,29 @@ func TestMoreThreadsThanContextsShareSome(t *testing.T) {
 	add := must(lfi.Func2[int32, int32, int32](l, "add"))
 	const n = 12
 	var all sync.WaitGroup
-	all.Add(n)
 	together := must(lfi.Callback1(l, func(x int32) int32 {
 		all.Done()
 		all.Wait() // each is in the sandbox, on a thread of its own
 		return must(add.Call(x, x))
 	}))
-	var group sync.WaitGroup
-	for i := int32(0); i < n; i++ {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			if got, err := apply.Call(together, i); got != 2*i+1 || err != nil {
-				t.Error(got, err)
-			}
-		}()
+	for round := 0; round < 20; round++ {
+		all.Add(n)
+		var group sync.WaitGroup
+		for i := int32(0); i < n; i++ {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				got, err := apply.Call(together, i)
+				if err != nil {
+					all.Done() // or the others would wait for ever
+				}
+				if got != 2*i+1 || err != nil {
+					t.Error(got, err)
+				}
+			}()
+		}
+		group.Wait()
 	}
-	group.Wait()
 	if u := must(l.Usage()); u.Threads > 2+16 {
 		t.Errorf("%d contexts", u.Threads)
 	}
@@ -429,5 +435,31 @@ func TestAContextThatEndsJustBeforeACallEndsIt(t *testing.T) {
 		if !errors.Is(err, lfi.ErrInterrupted) || !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestContextsGoWithTheirThreads(t *testing.T) {
+	l := library(t, lfi.Threads(4))
+	add := must(lfi.Func2[int32, int32, int32](l, "add"))
+	mine := must(lfi.Func0[int32](l, "count_mine"))
+	for i := 0; i < 100; i++ {
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+			if got, err := add.Call(1, 2); got != 3 || err != nil {
+				t.Error(got, err)
+			}
+			if got := must(mine.Call()); got != must(mine.Call())-1 {
+				t.Errorf("thread-local data is another thread's: %d", got)
+			}
+		}()
+		<-done
+	}
+	for i := 0; must(l.Usage()).Threads > 4; i++ {
+		if i == 1000 {
+			t.Fatalf("%d contexts", must(l.Usage()).Threads)
+		}
+		time.Sleep(time.Millisecond) // the last thread may not have ended yet
 	}
 }
