@@ -3,7 +3,9 @@
 package lfi_test
 
 import (
+	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"os"
 	"path/filepath"
@@ -461,5 +463,46 @@ func TestContextsGoWithTheirThreads(t *testing.T) {
 			t.Fatalf("%d contexts", must(l.Usage()).Threads)
 		}
 		time.Sleep(time.Millisecond) // the last thread may not have ended yet
+	}
+}
+
+// patched is the library with a loop in place of a function's first instructions.
+func patched(t *testing.T, symbol string) []byte {
+	t.Helper()
+	data := append([]byte(nil), image(t, filepath.Join(programs, "library.c"))...)
+	file := must(elf.NewFile(bytes.NewReader(data)))
+	for _, s := range must(file.Symbols()) {
+		if s.Name != symbol {
+			continue
+		}
+		for _, p := range file.Progs {
+			if p.Type == elf.PT_LOAD && s.Value >= p.Vaddr && s.Value < p.Vaddr+p.Filesz {
+				bundle := data[p.Off+s.Value-p.Vaddr:][:32]
+				copy(bundle, bytes.Repeat([]byte{0x90}, 32))
+				copy(bundle, "\xeb\xfe") // jmp to itself
+				return data
+			}
+		}
+	}
+	t.Fatalf("the library has no %s", symbol)
+	return nil
+}
+
+// A library whose libc takes for ever to make thread-local data for a second thread of the host.
+func TestALibraryThatMakesNoThreadIsEnded(t *testing.T) {
+	t.Parallel() // it takes what libc gets for that, five seconds
+	l := load(t, patched(t, "__lfi_new_thread"))
+	add := must(lfi.Func2[int32, int32, int32](l, "add"))
+	apply := must(lfi.Func2[int32, lfi.Ptr, int32](l, "apply"))
+	second := must(lfi.Callback1(l, func(x int32) int32 {
+		failed := make(chan error)
+		go func() { failed <- apart(add.Call(x, x)) }() // on another thread: this one is in the sandbox
+		if err := <-failed; !errors.Is(err, lfi.ErrDeadline) {
+			t.Error(err)
+		}
+		return x
+	}))
+	if got := must(apply.Call(second, 1)); got != 2 {
+		t.Error(got)
 	}
 }

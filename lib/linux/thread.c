@@ -23,8 +23,9 @@
 
 enum { HOST_STACK = 512 * 1024, TIDS = 1 << 29 };
 
-/* ns that the program's libc gets for the end of a host thread: it does next to nothing, and another thread waits. */
-#define RELEASE_TIMEOUT ((uint64_t) 5 * 1000 * 1000 * 1000)
+/* ns that the program's libc gets for the beginning and the end of a host thread: it does next to nothing, and the host
+ * waits. */
+#define LIBC_TIMEOUT ((uint64_t) 5 * 1000 * 1000 * 1000)
 
 /* ---- Objects ---- */
 
@@ -401,7 +402,8 @@ new_thread_pointer(struct LFILinuxThread *thread)
 		return 0;
 	}
 	lfi_ctx_set_tp(thread->ctx, lfi_ctx_tp(proc->first->ctx));
-	if (lfi_call(thread->ctx, fn, "p(i)", &arg, &result) < 0)
+	/* The caller has no context yet that he could set a deadline for. */
+	if (lfi_ctx_deadline(thread->ctx, LIBC_TIMEOUT) < 0 || lfi_call(thread->ctx, fn, "p(i)", &arg, &result) < 0)
 		return 0;
 	if (!result.u)
 		error_set(LFI_ERR_NOMEM, "no memory in the sandbox for a thread");
@@ -473,7 +475,7 @@ give_thread_pointer(struct LFILinuxThread *thread, lfiptr first_pointer)
 	lfiptr fn = lfi_proc_sym(thread->proc, "__lfi_free_thread");
 	union LFIValue arg = {.u = lfi_ctx_tp(thread->ctx)};
 
-	if (!fn || !first_pointer || proc_has_ended(thread->proc) || lfi_ctx_deadline(thread->ctx, RELEASE_TIMEOUT) < 0)
+	if (!fn || !first_pointer || proc_has_ended(thread->proc) || lfi_ctx_deadline(thread->ctx, LIBC_TIMEOUT) < 0)
 		return;
 	lfi_ctx_set_tp(thread->ctx, first_pointer);
 	lfi_call(thread->ctx, fn, "v(p)", &arg, NULL);
