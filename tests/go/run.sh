@@ -9,7 +9,7 @@
 #   race    the same under the race detector
 #   gc      the same with a collector that never rests, and checks of what goes to C
 #   system  the same with an installed liblfi
-#   examples  those of examples/go
+#   examples  those of examples/go, and that of the README
 #   stress  a thousand goroutines in two hundred sandboxes, LFI_STRESS_SECONDS long
 set -eu
 go=$1 source=$2 build=$3 what=$4
@@ -46,6 +46,17 @@ examples)
 	cd "$source/examples/go/server"
 	"$go" vet .
 	"$go" test -count=1 -timeout 5m .
+	# The first minute of the README.
+	rm -rf "$folder/readme"
+	mkdir -p "$folder/readme"
+	cd "$folder/readme"
+	first() { awk -v mark="\`\`\`$1" '$0 == mark { on = 1; next } /^```$/ { if (on) exit } on' "$source/bindings/go/README.md"; }
+	first c | "$build/bin/lfi-cc" -xc - -O2 -o add.lfi
+	first go >main.go
+	printf 'module readme\n\ngo 1.22\n\nrequire %s v0.0.0\n\nreplace %s => %s\n' github.com/liblfi/lfi/bindings/go \
+		github.com/liblfi/lfi/bindings/go "$source/bindings/go" >go.mod
+	"$go" run . >said
+	grep -qx '42 <nil>' said && grep -q '^lfi: guard hit in crash' said || { cat said >&2; exit 1; }
 	;;
 stress) "$go" test -count=1 -timeout 60m -run TestStress -v . ;;
 *) echo "run.sh: no test '$what'" >&2; exit 2 ;;
