@@ -34,7 +34,7 @@ type instance struct {
 	host *host
 	name string
 	conf config
-	pool *Pool // whose it is, or nil
+	pool *Pool // whose it is, or nil; with mu held
 
 	// Held for reading by what uses the box for a moment, but for calls, which look for themselves; for writing by what
 	// ends its life.
@@ -334,8 +334,11 @@ func (l *Library) Close() error {
 	if l == nil || l.instance == nil {
 		return nil
 	}
-	if l.pool != nil && !l.Closed() {
-		return l.pool.Give(l)
+	l.mu.RLock()
+	pool, over := l.pool, l.life != l.serial
+	l.mu.RUnlock()
+	if pool != nil && !over {
+		return pool.Give(l)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

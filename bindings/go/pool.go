@@ -175,6 +175,10 @@ func (p *Pool) Give(l *Library) error {
 		return fail(ErrClosed, "%s was given back, or closed", l.name)
 	}
 	i := l.instance
+	if i.pool == nil {
+		l.mu.Unlock()
+		return fail(ErrClosed, "another sandbox has taken the place of %s", l.name)
+	}
 	if err := i.end(); err != nil {
 		l.mu.Unlock()
 		return err
@@ -230,7 +234,8 @@ func (p *Pool) discard(i *instance) {
 	i.box.Close() // there is nothing left to do with it
 }
 
-// Do calls f with a sandbox of its own.
+// Do calls f with a sandbox of its own. When somebody still is in the sandbox after that, it is interrupted, and another
+// one takes its place; the error is ErrBusy then, too.
 func (p *Pool) Do(ctx context.Context, f func(*Library) error) error {
 	l, err := p.Take(ctx)
 	if err != nil {
@@ -239,12 +244,29 @@ func (p *Pool) Do(ctx context.Context, f func(*Library) error) error {
 	returned := false
 	defer func() {
 		if !returned {
-			p.Give(l) // f has panicked: that is what is told
+			p.giveOrReplace(l) // f has panicked: that is what is told
 		}
 	}()
 	err = f(l)
 	returned = true
-	return errors.Join(err, p.Give(l))
+	return errors.Join(err, p.giveOrReplace(l))
+}
+
+func (p *Pool) giveOrReplace(l *Library) error {
+	err := p.Give(l)
+	if !errors.Is(err, ErrBusy) {
+		return err
+	}
+	l.mu.Lock()
+	l.pool = nil // it is the garbage collector's
+	l.mu.Unlock()
+	l.Interrupt() // or it was closed meanwhile
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.free <- nil
+	}
+	return err
 }
 
 // Close frees the pool's sandboxes; those that are taken go when they are given back. Closing again is fine.

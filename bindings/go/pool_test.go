@@ -131,3 +131,45 @@ func TestAPoolSaysWhatIsWrong(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestASandboxThatSomebodyStaysInIsReplaced(t *testing.T) {
+	p := pool(t, 1, nil)
+	reached, leave, left := make(chan bool), make(chan bool), make(chan error)
+	var kept *lfi.Library
+	err := p.Do(background, func(l *lfi.Library) error {
+		kept = l
+		apply := must(lfi.Func2[int32, lfi.Ptr, int32](l, "apply"))
+		wait := must(lfi.Callback1(l, func(x int32) int32 {
+			reached <- true
+			<-leave
+			return x
+		}))
+		go func() { left <- apart(apply.Call(wait, 1)) }()
+		<-reached
+		return nil
+	})
+	if !errors.Is(err, lfi.ErrBusy) {
+		t.Error(err)
+	}
+	for i := 0; i < 3; i++ {
+		err := p.Do(background, func(l *lfi.Library) error {
+			if l == kept || count(l) != 3 {
+				t.Error("it is not another sandbox")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if err := p.Give(kept); !errors.Is(err, lfi.ErrClosed) {
+		t.Error(err)
+	}
+	leave <- true
+	if err := <-left; !errors.Is(err, lfi.ErrInterrupted) {
+		t.Error(err)
+	}
+	if err := kept.Close(); err != nil {
+		t.Error(err)
+	}
+}
