@@ -131,11 +131,12 @@ func store(letter byte, to unsafe.Pointer, word uint64) {
 
 // function is a prepared function of a sandbox. It stays as long as that.
 type function struct {
-	fn     cabi.Func
-	name   string
-	params []param
-	result param
-	simple bool // up to six scalars, in one crossing and without memory
+	fn      cabi.Func
+	name    string
+	params  []param
+	result  param
+	letters [6]byte // of the first parameters, side by side for call
+	simple  bool    // up to six scalars, in one crossing and without memory
 }
 
 type fnKey struct {
@@ -189,6 +190,9 @@ func (i *instance) newFunction(name string, result reflect.Type, params []reflec
 		}
 		f.simple = f.simple && p.form == scalar
 		f.params = append(f.params, p)
+		if n < len(f.letters) {
+			f.letters[n] = p.letter
+		}
 		signature.WriteString(p.signature())
 	}
 	signature.WriteString(")")
@@ -223,9 +227,15 @@ func (b bound) call(result unsafe.Pointer, args ...unsafe.Pointer) error {
 	}
 	var words [6]uint64
 	for i := range args {
-		words[i] = load(b.f.params[i].letter, args[i])
+		words[i] = load(b.f.letters[i], args[i])
 	}
-	word, err := b.f.fn.Call(b.lib.serial, &words)
+	var word uint64
+	var err error
+	if len(args) <= 3 {
+		word, err = b.f.fn.CallFew(b.lib.serial, words[0], words[1], words[2])
+	} else {
+		word, err = b.f.fn.Call(b.lib.serial, &words)
+	}
 	runtime.KeepAlive(b.lib)
 	if err != nil {
 		if crowded(err) {

@@ -592,6 +592,15 @@ func (f Func) Call(serial uint64, a *[6]uint64) (uint64, error) {
 	return uint64(r.value), nil
 }
 
+// CallFew is Call with up to three arguments.
+func (f Func) CallFew(serial, a, b, c uint64) (uint64, error) {
+	r := C.go_fn_call_few(f.raw, C.uint64_t(serial), C.uint64_t(a), C.uint64_t(b), C.uint64_t(c))
+	if r.failure != nil {
+		return 0, failed(r.failure)
+	}
+	return uint64(r.value), nil
+}
+
 // Copy is what is copied into the sandbox before a call: bytes of the buffer.
 type Copy struct {
 	To, From, Size uint64

@@ -736,11 +736,9 @@ go_fn_new(struct GoBox *box, uint64_t at, const char *signature, uint64_t struct
 	return (struct GoResult){.value = (uintptr_t) fn};
 }
 
-struct GoResult
-go_fn_call(uintptr_t function, uint64_t serial, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+static inline struct GoResult
+call_scalars(struct GoFn *fn, uint64_t serial, const union LFIValue *args)
 {
-	struct GoFn *fn = (struct GoFn *) function;
-	const union LFIValue args[6] = {{.u = a}, {.u = b}, {.u = c}, {.u = d}, {.u = e}, {.u = f}};
 	struct GoResult result = {0, NULL};
 	union LFIValue ret = {.u = 0};
 	struct GoEntry entry;
@@ -752,6 +750,22 @@ go_fn_call(uintptr_t function, uint64_t serial, uint64_t a, uint64_t b, uint64_t
 	leave(&entry);
 	result.value = ret.u;
 	return result;
+}
+
+struct GoResult
+go_fn_call_few(uintptr_t fn, uint64_t serial, uint64_t a, uint64_t b, uint64_t c)
+{
+	const union LFIValue args[3] = {{.u = a}, {.u = b}, {.u = c}};
+
+	return call_scalars((struct GoFn *) fn, serial, args);
+}
+
+struct GoResult
+go_fn_call(uintptr_t fn, uint64_t serial, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	const union LFIValue args[6] = {{.u = a}, {.u = b}, {.u = c}, {.u = d}, {.u = e}, {.u = f}};
+
+	return call_scalars((struct GoFn *) fn, serial, args);
 }
 
 static struct GoFailure *

@@ -142,6 +142,9 @@ struct GoResult go_ctx_run(struct GoBox *box, uint64_t serial, uintptr_t ctx, ui
 struct GoResult go_fn_new(
     struct GoBox *box, uint64_t address, const char *signature, uint64_t structs, bool struct_result);
 
+/* Up to three arguments that are no structs; all that C passes in registers. */
+struct GoResult go_fn_call_few(uintptr_t fn, uint64_t serial, uint64_t a, uint64_t b, uint64_t c);
+
 /* Up to six arguments that are no structs. `fn` is a struct GoFn; cgo would look at a pointer. */
 struct GoResult go_fn_call(
     uintptr_t fn, uint64_t serial, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
