@@ -1,145 +1,187 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A decoder of QOI images, as one gets them from elsewhere: quick, and with a mistake in it. The product of width and
- * height may not fit into 32 bits: then there is less memory than pixels, and whoever makes the image chooses what is
- * written behind it.
+ * A decoder of QOI images, as one gets them from elsewhere: quick, and with a mistake in it. The bytes of a row may
+ * not fit into 32 bits: then there is less memory than pixels, and whoever makes the image chooses what is written
+ * behind it.
  */
 #include "decoder.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct pixel {
-	uint8_t r, g, b, a;
-};
-
-struct reader {
-	const uint8_t *at, *end;
-};
-
-static uint8_t
-next(struct reader *in)
-{
-	return in->at < in->end ? *in->at++ : 0;
-}
-
+/* Pixels are 0xAABBGGRR, which is red, green, blue, alpha in memory. */
 static uint32_t
-next_word(struct reader *in)
+pixel(unsigned r, unsigned g, unsigned b, unsigned a)
 {
-	uint32_t word = 0;
-
-	for (int i = 0; i < 4; i++)
-		word = word << 8 | next(in);
-	return word;
+	return (r & 255) | (g & 255) << 8 | (b & 255) << 16 | (uint32_t) a << 24;
 }
 
 static unsigned
-slot(struct pixel p)
+slot(uint32_t p)
 {
-	return (p.r * 3u + p.g * 5u + p.b * 7u + p.a * 11u) % 64;
+	return ((p & 255) * 3 + (p >> 8 & 255) * 5 + (p >> 16 & 255) * 7 + (p >> 24) * 11) % 64;
 }
 
-/* The chunks whose first byte is a tag of two bits and six more. How often the pixel is repeated. */
-static int
-short_chunk(struct reader *in, uint8_t first, struct pixel *p, const struct pixel *seen)
+static uint32_t
+word(const uint8_t *at)
 {
-	int green;
-	uint8_t second;
-
-	switch (first >> 6) {
-	case 0: /* one that was there before */
-		*p = seen[first];
-		return 0;
-	case 1: /* small differences */
-		p->r += (uint8_t) ((first >> 4 & 3) - 2);
-		p->g += (uint8_t) ((first >> 2 & 3) - 2);
-		p->b += (uint8_t) ((first & 3) - 2);
-		return 0;
-	case 2: /* a difference of green, and those of the others to that */
-		second = next(in);
-		green = (first & 63) - 32;
-		p->r += (uint8_t) (green - 8 + (second >> 4));
-		p->g += (uint8_t) green;
-		p->b += (uint8_t) (green - 8 + (second & 15));
-		return 0;
-	}
-	return first & 63;
+	return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 | (uint32_t) at[2] << 8 | at[3];
 }
 
-static void
-decode(struct reader *in, struct pixel *to, uint64_t n)
+/* Pixels that are given by what they differ in from the one before: by little in each colour, or by more, most of it in
+ * all of them. */
+static uint32_t
+nudged(uint32_t p, uint32_t first)
 {
-	struct pixel seen[64] = {{0}}, p = {0, 0, 0, 255};
-	int repeat = 0;
+	return pixel((p & 255) + (first >> 4 & 3) - 2, (p >> 8 & 255) + (first >> 2 & 3) - 2,
+	    (p >> 16 & 255) + (first & 3) - 2, p >> 24);
+}
 
-	for (uint64_t i = 0; i < n && in->at < in->end; i++) {
-		if (repeat > 0) {
-			repeat--;
+static uint32_t
+changed(uint32_t p, uint32_t first, uint32_t second)
+{
+	uint32_t green = (first & 63) - 32;
+
+	return pixel((p & 255) + green + (second >> 4) - 8, (p >> 8 & 255) + green,
+	    (p >> 16 & 255) + green + (second & 15) - 8, p >> 24);
+}
+
+/* What is left of the data; `end` is five bytes before its end, so that the longest chunk can be read. */
+struct decoder {
+	const uint8_t *at, *end;
+	uint32_t p, repeat, seen[64];
+};
+
+/* The rest of a row, from `to` on, or what the repetitions are enough for. */
+static uint32_t *
+repeated(struct decoder *d, uint32_t *to, const uint32_t *last)
+{
+	uint32_t n = d->repeat < (uint64_t) (last - to) ? d->repeat : (uint32_t) (last - to);
+
+	d->repeat -= n;
+	for (const uint32_t *end = to + n; to < end; to++)
+		*to = d->p;
+	return to;
+}
+
+/* A row. -1: there is not enough data for it. Not inlined: the loop needs all registers. */
+static __attribute__((noinline)) int
+decode(struct decoder *d, uint32_t *to, const uint32_t *last)
+{
+	const uint8_t *at = d->at;
+	uint32_t p = d->p;
+
+	to = repeated(d, to, last);
+	while (to < last) {
+		uint32_t first;
+
+		if (at >= d->end)
+			return -1;
+		first = *at++;
+		if (first >= 0xfe) {
+			p = pixel(at[0], at[1], at[2], first == 0xff ? at[3] : p >> 24);
+			at += first == 0xff ? 4 : 3;
+		} else if (first >> 6 == 3) {
+			d->p = p;
+			d->repeat = (first & 63) + 1;
+			to = repeated(d, to, last);
+			continue;
+		} else if (first >> 6 == 2) {
+			p = changed(p, first, *at++);
+		} else if (first >> 6 == 1) {
+			p = nudged(p, first);
 		} else {
-			uint8_t first = next(in);
-
-			if (first >= 0xfe) {
-				p.r = next(in);
-				p.g = next(in);
-				p.b = next(in);
-				if (first == 0xff)
-					p.a = next(in);
-			} else {
-				repeat = short_chunk(in, first, &p, seen);
-			}
-			seen[slot(p)] = p;
+			p = d->seen[first];
 		}
-		to[i] = p;
+		d->seen[slot(p)] = p;
+		*to++ = p;
+	}
+	d->at = at;
+	d->p = p;
+	return 0;
+}
+
+/* Sums of colours, two of 32 bits in each number. */
+struct sum {
+	uint64_t red_blue, green_alpha;
+	uint32_t n;
+};
+
+/* Each column of the thumbnail is the sum of those of the row that it stands for. */
+static __attribute__((noinline)) void
+add(struct sum *sums, const uint32_t *row, uint64_t width)
+{
+	for (uint64_t x = 0; x < THUMBNAIL_SIDE; x++, sums++) {
+		uint64_t left = x * width / THUMBNAIL_SIDE, right = (x + 1) * width / THUMBNAIL_SIDE;
+		uint64_t red_blue = sums->red_blue, green_alpha = sums->green_alpha;
+		const uint32_t *at = row + left, *end = row + (right > left ? right : left + 1);
+
+		sums->n += (uint32_t) (end - at);
+		for (; at < end; at++) {
+			uint64_t p = *at;
+
+			red_blue += (p | p << 16) & 0xff000000ff;
+			green_alpha += (p >> 8 | p << 8) & 0xff000000ff;
+		}
+		sums->red_blue = red_blue;
+		sums->green_alpha = green_alpha;
 	}
 }
 
-/* Each pixel of the thumbnail is the average of those it stands for. */
 static void
-shrink(const struct pixel *from, uint32_t width, uint32_t height, uint8_t *out)
+write_row(uint8_t *out, const struct sum *sums)
 {
-	for (uint32_t y = 0; y < THUMBNAIL_SIDE; y++)
-		for (uint32_t x = 0; x < THUMBNAIL_SIDE; x++) {
-			uint64_t left = (uint64_t) x * width / THUMBNAIL_SIDE,
-				 top = (uint64_t) y * height / THUMBNAIL_SIDE;
-			uint64_t right = (uint64_t) (x + 1) * width / THUMBNAIL_SIDE;
-			uint64_t bottom = (uint64_t) (y + 1) * height / THUMBNAIL_SIDE;
-			uint64_t sum[4] = {0}, n = 0;
+	for (int x = 0; x < THUMBNAIL_SIDE; x++, sums++, out += 4) {
+		uint32_t p = pixel((uint32_t) sums->red_blue / sums->n, (uint32_t) sums->green_alpha / sums->n,
+		    (uint32_t) (sums->red_blue >> 32) / sums->n, (uint32_t) (sums->green_alpha >> 32) / sums->n);
 
-			for (uint64_t i = top; i < bottom || i == top; i++)
-				for (uint64_t j = left; j < right || j == left; j++, n++) {
-					const struct pixel *p = &from[i * width + j];
+		memcpy(out, &p, sizeof p);
+	}
+}
 
-					sum[0] += p->r;
-					sum[1] += p->g;
-					sum[2] += p->b;
-					sum[3] += p->a;
-				}
-			for (int k = 0; k < 4; k++)
-				*out++ = (uint8_t) (sum[k] / n);
+/* Of a low image, a row is in the thumbnail more than once. */
+static int
+shrink(struct decoder *d, uint32_t *row, uint32_t width, uint32_t height, uint8_t *out)
+{
+	struct sum sums[THUMBNAIL_SIDE];
+	uint64_t done = 0;
+
+	for (uint64_t y = 1; y <= THUMBNAIL_SIDE; y++, out += THUMBNAIL_SIDE * 4) {
+		uint64_t bottom = y * height / THUMBNAIL_SIDE;
+
+		if (y == 1 || done < bottom) {
+			memset(sums, 0, sizeof sums);
+			do {
+				if (decode(d, row, row + width) < 0)
+					return -1;
+				add(sums, row, width);
+			} while (++done < bottom);
 		}
+		write_row(out, sums);
+	}
+	return 0;
 }
 
 int
 thumbnail(const uint8_t *data, uint64_t size, uint8_t *out)
 {
-	struct reader in = {data, data + size};
-	uint32_t width, height;
-	struct pixel *pixels;
+	struct decoder d = {.p = pixel(0, 0, 0, 255)};
+	uint32_t width, height, *row;
+	int r;
 
-	if (size < 14 || memcmp(data, "qoif", 4))
+	if (size < 14 + 8 || memcmp(data, "qoif", 4))
 		return -1;
-	in.at += 4;
-	width = next_word(&in);
-	height = next_word(&in);
-	in.at += 2;
+	width = word(data + 4);
+	height = word(data + 8);
 	if (!width || !height)
 		return -1;
+	d.at = data + 14;
+	d.end = data + size - 5;
 	/* The mistake: 32 bits. */
-	pixels = calloc(width * height, sizeof *pixels);
-	if (!pixels)
+	row = malloc(width * (uint32_t) sizeof *row);
+	if (!row)
 		return -1;
-	decode(&in, pixels, (uint64_t) width * height);
-	shrink(pixels, width, height, out);
-	free(pixels);
-	return 0;
+	r = shrink(&d, row, width, height, out);
+	free(row);
+	return r;
 }

@@ -53,21 +53,40 @@ func native(_ context.Context, data []byte) ([]byte, error) {
 
 // sandboxed takes a sandbox from the pool for each image.
 func sandboxed(pool *lfi.Pool) decoder {
-	return func(ctx context.Context, data []byte) ([]byte, error) {
-		out := make([]byte, side*side*4)
-		err := pool.Do(ctx, func(lib *lfi.Library) error {
-			thumbnail, err := lfi.Func3[int32, []byte, uint64, lfi.InOut](lib, "thumbnail")
-			if err != nil {
-				return err
-			}
-			r, err := thumbnail.CallContext(ctx, data, uint64(len(data)), out)
-			if err == nil && r != 0 {
-				err = errNoImage
-			}
+	return func(ctx context.Context, data []byte) (pixels []byte, err error) {
+		err = pool.Do(ctx, func(lib *lfi.Library) error {
+			pixels, err = decodeIn(ctx, lib, data)
 			return err
 		})
-		return out, err
+		return pixels, err
 	}
+}
+
+// decodeIn frees nothing: all that is in the sandbox goes with the reset.
+func decodeIn(ctx context.Context, lib *lfi.Library, data []byte) ([]byte, error) {
+	thumbnail, err := lfi.Func3[int32, lfi.Ptr, uint64, lfi.Ptr](lib, "thumbnail")
+	if err != nil {
+		return nil, err
+	}
+	in, err := lib.Alloc(len(data))
+	if err != nil {
+		return nil, err
+	}
+	out, err := lib.Alloc(side * side * 4)
+	if err != nil {
+		return nil, err
+	}
+	if err := lib.Write(in, data); err != nil {
+		return nil, err
+	}
+	r, err := thumbnail.CallContext(ctx, in, uint64(len(data)), out)
+	if err == nil && r != 0 {
+		err = errNoImage
+	}
+	if err != nil {
+		return nil, err
+	}
+	return lib.Bytes(out, side*side*4)
 }
 
 // newPool loads the decoder: as many sandboxes as can run at once.
@@ -132,8 +151,8 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		defer pool.Close()
 		decode = sandboxed(pool)
 	}
-	log.Fatal(http.ListenAndServe(*address, handler(decode)))
+	server := http.Server{Addr: *address, Handler: handler(decode), ReadTimeout: 10 * time.Second}
+	log.Fatal(server.ListenAndServe())
 }

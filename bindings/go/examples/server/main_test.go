@@ -117,8 +117,8 @@ func TestAnEvilImageEndsItsOwnRequest(t *testing.T) {
 	server := serve(t, sandboxed(pool(t)))
 	good := picture(100, 100)
 	_, want := post(t, server.Client(), server.URL, good)
-	// 2^32 + 2^16 pixels, in memory for 2^16; a megabyte of repetitions.
-	evil := append(header(1<<16, 1<<16+1), bytes.Repeat([]byte{0xfd}, 1<<20)...)
+	// A row of 2^30 + 1 pixels, in memory for one; a megabyte of repetitions.
+	evil := append(header(1<<30+1, 1), bytes.Repeat([]byte{0xfd}, 1<<20)...)
 	var group sync.WaitGroup
 	for i := 0; i < 8; i++ {
 		i := i
@@ -139,7 +139,7 @@ func TestAnEvilImageEndsItsOwnRequest(t *testing.T) {
 
 func TestWhatIsNoImageIsRefused(t *testing.T) {
 	server := serve(t, sandboxed(pool(t)))
-	for _, data := range [][]byte{nil, []byte("GIF89a"), header(0, 5), header(1, 1)[:13]} {
+	for _, data := range [][]byte{nil, []byte("GIF89a"), header(0, 5), header(1, 1), picture(64, 64)[:300]} {
 		if status, said := post(t, server.Client(), server.URL, data); status != http.StatusUnprocessableEntity {
 			t.Errorf("%d %s", status, said)
 		}
