@@ -41,6 +41,9 @@ def test_the_tools_are_there(tmp_path: Path) -> None:
     assert run(sys.executable, "-m", "lfi", "verify", tmp_path / "add.lfi").returncode == 0
     assert run(sys.executable, "-m", "lfi", "run", tmp_path / "main.lfi", "a", "b").returncode == 3
     assert run(binaries / "lfi-rewrite", "--help").returncode == 0
+    # It has its help, or says that libclang for Python is missing.
+    done = run(binaries / "lfi-bind", "--help")
+    assert "lfi-bind" in done.stdout or "libclang" in done.stderr
     with lfi.load(tmp_path / "add.lfi", header="int add(int a, int b);") as lib:
         assert lib.add(40, 2) == 42
 

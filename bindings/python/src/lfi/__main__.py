@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``python -m lfi cc|run|verify|rewrite ...`` and the console scripts: the tools that the package carries."""
+"""``python -m lfi cc|run|verify|rewrite|bind ...`` and the console scripts: the tools that the package carries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from typing import NoReturn
 
-TOOLS = ("cc", "run", "verify", "rewrite")
+TOOLS = ("cc", "run", "verify", "rewrite", "bind")
 
 
 def tool_path(name: str) -> str:
@@ -20,7 +20,9 @@ def _become(name: str, arguments: list[str]) -> NoReturn:
     if not os.path.exists(path):
         sys.exit(f"lfi: {path} is missing: install the package from a wheel (pip install lfi)")
     sys.stdout.flush()
-    os.execv(path, [path, *arguments])
+    # lfi-bind is Python, and needs libclang where this Python finds it; its first line is for where it was built.
+    command = [sys.executable, path] if name == "bind" else [path]
+    os.execv(command[0], [*command, *arguments])
 
 
 def cc() -> NoReturn:
@@ -41,6 +43,11 @@ def verify() -> NoReturn:
 def rewrite() -> NoReturn:
     """``lfi-rewrite``: confine a compiler's assembly."""
     _become("rewrite", sys.argv[1:])
+
+
+def bind() -> NoReturn:
+    """``lfi-bind``: make stubs for a library in a sandbox."""
+    _become("bind", sys.argv[1:])
 
 
 def main() -> NoReturn:
