@@ -5,6 +5,8 @@ package lfi_test
 import (
 	"errors"
 	"math"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/liblfi/lfi/bindings/go"
@@ -115,5 +117,21 @@ func TestFaultsSayWhatHappened(t *testing.T) {
 	add := must(lfi.Func2[int32, int32, int32](l, "add"))
 	if must(add.Call(1, 2)) != 3 {
 		t.Error("the sandbox is of no use any more")
+	}
+}
+
+func TestWhatACallCopiesInIsFreedAfterIt(t *testing.T) {
+	runtime.LockOSThread() // another thread would have a stack of its own in the sandbox
+	defer runtime.UnlockOSThread()
+	l := library(t)
+	length := must(lfi.Func1[uint64, string](l, "length"))
+	text := strings.Repeat("x", 60000)
+	must(length.Call(text))
+	before := must(l.Usage()).Memory
+	for i := 0; i < 200; i++ {
+		must(length.Call(text))
+	}
+	if after := must(l.Usage()).Memory; after > before+1<<20 {
+		t.Errorf("%d bytes are mapped, %d were before", after, before)
 	}
 }

@@ -173,3 +173,22 @@ func TestASandboxThatSomebodyStaysInIsReplaced(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAPanicInAJobGivesItsSandboxBack(t *testing.T) {
+	p := pool(t, 1, nil)
+	for i := 0; i < 3; i++ {
+		func() {
+			defer func() {
+				if got := recover(); got != "mine" {
+					t.Errorf("recovered %v", got)
+				}
+			}()
+			p.Do(background, func(l *lfi.Library) error {
+				if n := count(l); n != 3 {
+					t.Errorf("count is %d", n)
+				}
+				panic("mine")
+			})
+		}()
+	}
+}
