@@ -336,23 +336,17 @@ func (c *Cmd) stdio() error {
 
 // run runs the program to its end, on this goroutine's thread.
 func (c *Cmd) run() {
-	cancel := cabi.NewCancel()
 	watched := make(chan struct{})
 	over := make(chan struct{})
 	stop := context.AfterFunc(c.inner, func() {
 		defer close(watched)
-		cancel.Fire()
 		c.interrupt(over)
-		cancel.Drop()
 	})
-	code, err := c.box.Run(c.box.Serial(), false, 0, cancel)
+	code, err := c.box.Run(c.box.Serial(), false, 0, nil)
 	close(over)
-	if stop() {
-		cancel.Drop()
-	} else {
+	if !stop() {
 		<-watched
 	}
-	cancel.Drop()
 	state := &ProcessState{code, usageOf(c.box)}
 	if err != nil {
 		state.code = -1
@@ -366,8 +360,8 @@ func (c *Cmd) run() {
 	close(c.ended)
 }
 
-// interrupt ends all threads of the program. One interrupt is for those that are in the sandbox just then: the first
-// thread may have left the program to others, and one of these may begin after it.
+// interrupt ends the program. One interrupt is for the threads that are in the sandbox just then: it may come before the
+// first one is, or when that has left the program to others that are about to begin.
 func (c *Cmd) interrupt(over <-chan struct{}) {
 	for pause := time.Millisecond; ; pause *= 2 {
 		c.box.Interrupt() // it is there until this has returned

@@ -467,11 +467,14 @@ func TestFilesInMemory(t *testing.T) {
 		{Path: "/etc/config", Data: []byte("configured\n")},
 		{Path: "/etc/deep/er/config", Data: []byte("deeply\n")},
 		{Path: "/etc/host", HostDir: host},
+		{Path: "/tree/h", HostDir: host, ReadOnly: true},
+		{Path: "/tree/h/sub/added", Data: []byte("over the host's\n")},
 		{Path: "/nothing", Data: []byte{}},
 	}
 	for path, want := range map[string]string{
 		"/tree/a/file": "in a tree\n", "/tree/a/b/other": "deeper\n", "/tree/a/added": "added\n",
 		"/etc/config": "configured\n", "/etc/deep/er/config": "deeply\n", "/etc/host/file": "of the host\n",
+		"/tree/h/file": "of the host\n", "/tree/h/sub/added": "over the host's\n",
 	} {
 		cmd := program(t, "read", path)
 		cmd.Mounts = mounts
@@ -635,7 +638,7 @@ func TestAContextThatIsOverStartsNothing(t *testing.T) {
 	cmd := programContext(ctx, t, "write", "/data/file", "x")
 	folder := t.TempDir()
 	cmd.Mounts = []lfi.Mount{{Path: "/data", HostDir: folder}}
-	if err := cmd.Run(); !errors.Is(err, context.Canceled) {
+	if err := cmd.Run(); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "not started") {
 		t.Error(err)
 	}
 	if left := must(os.ReadDir(folder)); len(left) != 0 {
@@ -653,6 +656,20 @@ func TestAContextCancelledAtAnyMomentEndsACommand(t *testing.T) {
 		}
 		if err := waiter(ctx, t, "wait", how).Run(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%d: %s: %v", i, how, err)
+		}
+	}
+}
+
+func TestAContextCancelledAtTheStartEndsACommand(t *testing.T) {
+	for i := 0; i < 300; i++ {
+		ctx, cancel := context.WithCancel(background)
+		cmd := waiter(ctx, t, "wait", "sleep")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := cmd.Wait(); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
 		}
 	}
 }
