@@ -26,6 +26,16 @@
 //
 // What a Go type does not say nobody checks: the C function may have other parameters. That harms its sandbox only.
 //
+// # Programs
+//
+// Command runs a C program, as os/exec does: with streams, a context and exit codes, but in a sandbox of this process, with
+// no file and no variable of the host but what it is given.
+//
+//	cmd := lfi.CommandContext(ctx, "sort.lfi", "-r")
+//	cmd.Stdin = r.Body
+//	cmd.Mounts = []lfi.Mount{{Path: "/data", HostDir: "data", ReadOnly: true}, {Path: "/assets", FS: assets}}
+//	out, err := cmd.Output()
+//
 // # Errors
 //
 // All that goes wrong is an error. errors.Is says of which kind it is: ErrFault when the code trapped (a *FaultError says
