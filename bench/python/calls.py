@@ -115,6 +115,12 @@ def pool_rows(path: Path) -> list[Row]:
     ]
 
 
+def import_time(times: int) -> float:
+    """Seconds of `times` imports, each in an interpreter of its own."""
+    code = "from time import perf_counter as clock; t = clock(); import lfi; print(clock() - t)"
+    return sum(float(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout) for _ in range(times))
+
+
 def program_rows(sandboxed: Path, native: Path) -> list[Row]:
     def by_lfi() -> None:
         assert lfi.run([sandboxed], capture_output=True).stdout == b"hello\n"
@@ -125,6 +131,7 @@ def program_rows(sandboxed: Path, native: Path) -> list[Row]:
     return [
         ("hello, lfi.run", 30, statement("f()", f=by_lfi)),
         ("hello, subprocess.run", 30, statement("f()", f=by_subprocess)),
+        ("import lfi", 5, import_time),
     ]
 
 
