@@ -180,6 +180,7 @@
 #define interrupt_lock liblfi_interrupt_lock
 #define interrupt_pending liblfi_interrupt_pending
 #define interrupt_unlock liblfi_interrupt_unlock
+#define leads_to_other_part liblfi_leads_to_other_part
 #define load_functions liblfi_load_functions
 #define load_image liblfi_load_image
 #define load_program liblfi_load_program

@@ -44,6 +44,21 @@ branch_at(const struct verify *v, size_t pos, uint64_t *target)
 	return true;
 }
 
+/* Only a branch that will be found again is noted: what branch_at does not know leads nowhere. */
+bool
+leads_to_other_part(struct verify *v, size_t pos, uint64_t target)
+{
+	uint64_t found;
+
+	if (target - (v->offset - v->before) >= v->before + v->size + v->behind)
+		return false;
+	if (!branch_at(v, pos, &found) || v->offset + found != target)
+		return false;
+	bit_set(v->wanted, pos);
+	bit_set(v->wanted, pos & ~(size_t) (v->bundle - 1));
+	return true;
+}
+
 /* Of a word of v->wanted the bits of the bundles whose first is set. No branch begins at a bundle's last byte. */
 static uint64_t
 noted(const struct verify *v, uint64_t word)

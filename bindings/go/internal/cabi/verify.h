@@ -59,20 +59,6 @@ bitmap_words(size_t size)
 /* Both bitmaps are empty. */
 void forget_marks(struct verify *v);
 
-/*
- * The direct branch at `pos` goes to `target`, from the base. True: that is in another part of the region, and is noted
- * in `wanted`, where there is no harm in bits at the starts of instructions: at the branch and at its bundle's start.
- */
-static inline bool
-leads_to_other_part(struct verify *v, size_t pos, uint64_t target)
-{
-	if (target - (v->offset - v->before) >= v->before + v->size + v->behind)
-		return false;
-	bit_set(v->wanted, pos);
-	bit_set(v->wanted, pos & ~(size_t) (v->bundle - 1));
-	return true;
-}
-
 /* Counts a violation and tells the caller of lfi_verify; sets v->stop when enough is enough. */
 void violation(struct verify *v, size_t pos, size_t size, int rule, const char *insn, const char *reason);
 
@@ -112,6 +98,12 @@ void arch_scan(struct verify *v);
 
 /* Reports each direct branch to a place of the region that is no target. There is one. */
 void arch_bad_branches(struct verify *v);
+
+/*
+ * The direct branch at `pos` goes to `target`, from the base. True: that is in another part of the region, and is noted
+ * in `wanted`, where there is no harm in bits at the starts of instructions: at the branch and at its bundle's start.
+ */
+bool leads_to_other_part(struct verify *v, size_t pos, uint64_t target);
 
 /* In `wanted` of an accepted part, only those direct branches remain that go to another part, at their starts. */
 void arch_note_branches(struct verify *part);
