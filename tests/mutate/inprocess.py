@@ -211,7 +211,7 @@ assemble_all(const char *(*text)(size_t i), size_t count)
     for test in TESTS:
         source = HERE / "inprocess_allow.c" if test == "allow" else slow.TESTS / (test + ".c")
         jobs.append((source, "test_" + test, ["-I", str(include), "-I", str(slow.TESTS), "-include", str(HERE / "inprocess.h"),
-                                                                "-Dmain=%s_main" % test, "-DSTRIDE=64", "-DCOUNT_ASKED"]))
+                                                                "-Dmain=%s_main" % test, "-DSTRIDE=256", "-DCOUNT_ASKED"]))
     jobs.append((HERE / "inprocess.c", "inprocess", []))
     children = []
     for source, name, more in jobs:
