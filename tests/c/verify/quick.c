@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -35,7 +36,7 @@ random64(void)
 	return seed;
 }
 
-/* A bundle each. */
+/* A bundle each, or two. */
 static const char *const snippets[] = {
     "movq %rax, %rbx; addl $5, %ecx; leaq 8(%rax,%rbx,4), %rdx; movl $7, %eax; movabsq $0x123456789a, %rcx",
     "movq %gs:8(%edi), %rax; movl %eax, %gs:(%esi,%ecx,8); cmpq $0, %gs:0x18(%eax); movzbl %gs:0x8(%eax), %edx",
@@ -67,6 +68,16 @@ static const char *const snippets[] = {
     "andl $-32, %r12d; addq %r14, %r12; jmpq *%r12; nop; andl $-32, %edx; addq %r14, %rdx; jmpq *%rdx",
     "addl $0x18, %esp; addq %r14, %rsp; andl $-16, %esp; addq %r14, %rsp; subl $0x18, %esp; addq %r14, %rsp",
     "movl %edi, %esp; addq %r14, %rsp; addl $0x180, %esp; addq %r14, %rsp; andl $-256, %esp; addq %r14, %rsp",
+    "jmp 1f; 1: subq $8, %rsp; pause; popq %rax; xorl %eax, %eax",
+    ".skip 28, 0x90; subq $8, %rsp; leaq 8(%rax), %rbx; popq %rax",
+    "movl $7, %eax; leaq -8(%rsp), %rsp; popq %rax; xorl %eax, %eax",
+    ".skip 26, 0x90; subl $8, %esp; addq %r14, %rsp",
+    "subq $8, %rsp; .byte 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0; popq %rax; jmp 1f; 1: movl $7, %eax",
+    "subq $8, %rsp; .byte 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0; popq %rax; jmp 1f; 1: movl $7, %eax",
+    "addsubpd %xmm0, %xmm1; pcmpgtd %mm0, %mm1",
+    /* Out of the region, to bundles. */
+    ".byte 0xe9; .long 0x7ffb; .byte 0x0f, 0x84; .long 0x7ff5; .byte 0xe8; .long 0x7ff0",
+    ".byte 0xe9; .long -0x8005; .byte 0x0f, 0x84; .long -0x800b; .byte 0xe8; .long -0x8010",
 };
 
 #define SNIPPETS (sizeof snippets / sizeof snippets[0])
@@ -124,11 +135,13 @@ compare(const uint8_t *code, unsigned bundle)
 static void
 fill(uint8_t *code, const struct code *from)
 {
-	for (size_t at = 0; at < SIZE; at += 32) {
+	for (size_t at = 0; at < SIZE;) {
 		const struct code *one = &from[random64() % SNIPPETS];
 
-		assert_int_equal(one->size, 32);
-		memcpy(code + at, one->bytes, 32);
+		if (one->size > SIZE - at)
+			continue;
+		memcpy(code + at, one->bytes, one->size);
+		at += one->size;
 	}
 }
 
@@ -163,8 +176,8 @@ accepted_snippets_pass_by_the_quick_walk(void **state)
 		static struct outcome outcome;
 		struct verify v;
 
-		for (size_t at = 0; at < SIZE; at += 32)
-			memcpy(code + at, from[i].bytes, 32);
+		for (size_t at = 0; at < SIZE; at += from[i].size)
+			memcpy(code + at, from[i].bytes, from[i].size);
 		v = new_verify(code, &outcome, 32);
 		if (!quick_scan(&v) && ++refused)
 			print_error("refused: %s\n", snippets[i]);
@@ -175,7 +188,7 @@ accepted_snippets_pass_by_the_quick_walk(void **state)
 
 #ifdef COUNT_ASKED
 /*
- * How often the rules are asked about an instruction, and about all of the bundle, in each bundle of a snippet. At the
+ * How often the rules are asked about an instruction, and about all of the bundle, in each copy of a snippet. At the
  * region's ends they are asked in any case.
  */
 static const struct {
@@ -187,6 +200,9 @@ static const struct {
     [12] = {5, 1}, /* string group, context block, x87 */
     [14] = {2, 0}, /* displacements without a base */
     [16] = {5, 0}, /* lock, features, pause */
+    [29] = {1, 1}, /* pause, alone and while drift is pending */
+    [31] = {1, 0}, /* drift by leaq */
+    [35] = {2, 0}, /* features */
 };
 
 /* Verdicts are the same when it is asked about all that there is: only here is it seen that it is not. */
@@ -201,12 +217,13 @@ the_rules_are_asked_about_what_is_rare(void **state)
 		static struct outcome outcome;
 		struct verify v;
 
-		for (size_t at = 0; at < SIZE; at += 32)
-			memcpy(code + at, from[i].bytes, 32);
+		for (size_t at = 0; at < SIZE; at += from[i].size)
+			memcpy(code + at, from[i].bytes, from[i].size);
 		v = new_verify(code, &outcome, 32);
 		asked_alone = asked_bundles = 0;
 		quick_scan(&v);
-		if (asked_alone <= asked[i].alone * SIZE / 32 + 1 && asked_bundles <= asked[i].bundles * SIZE / 32 + 2)
+		if (asked_alone <= asked[i].alone * SIZE / from[i].size + 1 &&
+		    asked_bundles <= asked[i].bundles * SIZE / from[i].size + 2)
 			continue;
 		often++;
 		print_error("asked %zu and %zu times: %s\n", asked_alone, asked_bundles, snippets[i]);
@@ -226,6 +243,66 @@ static const char *const bad[] = {
     "subq $8, %rsp; je 1f; 1: pushq %rax",
     "subq $8, %rsp; andl $-32, %eax; addq %r14, %rax; jmpq *%rax; pushq %rax",
     "subq $8, %rsp; nop", /* to the region's end */
+    "subq $8, %rsp; jmp 1f; 1: .p2align 5, 0x90; pushq %rax",
+    "subq $8, %rsp; je 1f; 1: .p2align 5, 0x90; pushq %rax",
+    "subq $8, %rsp; andl $-32, %eax; addq %r14, %rax; jmpq *%rax; .p2align 5, 0x90; pushq %rax",
+    "subq $8, %rsp; .p2align 5, 0x90; jmp 1f; 1: pushq %rax",
+    "subq $8, %rsp; .p2align 5, 0x90; jmp 1f; 1: .p2align 5, 0x90; pushq %rax",
+    "subq $8, %rsp; .p2align 5, 0x90; .skip 32, 0x90; jmp 1f; 1: pushq %rax",
+    "leaq -8(%rsp), %rsp; jmp 1f; 1: pushq %rax",
+    "leaq -8(%rsp), %rsp; jmp 1f; 1: .p2align 5, 0x90; pushq %rax",
+    "subq $8, %rsp; movq %rax, 0x1010(%rsp); jmp 1f; 1: pushq %rax",
+    "subq $8, %rsp; movq %rax, -0x1010(%rsp); jmp 1f; 1: pushq %rax",
+    "subq $8, %rsp; movq %rax, %gs:8(%ecx); jmp 1f; 1: pushq %rax",
+    "subq $8, %rsp; incl %eax; jmp 1f; 1: pushq %rax",
+    "subq $8, %rsp; decl %edi; jmp 1f; 1: pushq %rax",
+    "subq $8, %rsp; decl %r15d; jmp 1f; 1: pushq %rax",
+    "subq $0xffb0, %rsp; subq $0x78, %rsp; pushq %rax",
+    "subq $0xffff, %rsp; subq $2, %rsp; pushq %rax",
+    /* No move of rsp as it is understood. */
+    "movq %rax, %rsp; addl $-1, %eax; incl %eax; pushq %rax",
+    "addw $8, %sp; pushq %rax",
+    ".byte 0x40; subl $8, %esp; pushq %rax",
+    "andq $-8, %rsp; pushq %rax",
+    "subq %rax, %rsp; pushq %rax",
+    "orq $8, %rsp; pushq %rax",
+    "subq $0x10001, %rsp; pushq %rax",
+    "addq $-0x10001, %rsp; pushq %rax",
+    "subq $8, %r14; pushq %rax",
+    "addq $0x100, %r14; pushq %rax",
+    "addq $0x100, %r15; pushq %rax",
+    /* An instruction that crosses an edge, and ends where none begins for who starts at the edge. */
+    ".skip 29, 0x90; .byte 0x48, 0xb8, 0, 0x48, 0xb8, 0, 0, 0, 0, 0, 6, 0, 0; .p2align 5, 0x90",
+    /* No stack pointer in two steps. */
+    "addq %r14, %rsp",
+    "nop; nop; nop; nop; nop; nop; addq %r14, %rsp",
+    "movl %eax, (%rcx); addq %r14, %rsp",
+    "movl %eax, %ebp; addq %r14, %rsp",
+    "movl %eax, %r12d; addq %r14, %rsp",
+    "movl %esp, %eax; addq %r14, %rsp",
+    "movq %rax, %rsp; addq %r14, %rsp",
+    "xorl %eax, %esp; nopl (%rax); nop; addq %r14, %rsp",
+    "xorl %eax, %esp; nop; addq %r14, %rsp",
+    "orl $8, %esp; addq %r14, %rsp",
+    "xorl $8, %esp; addq %r14, %rsp",
+    "adcl $8, %esp; addq %r14, %rsp",
+    "cmpl $8, %esp; addq %r14, %rsp",
+    "orl $0x1000, %esp; addq %r14, %rsp",
+    "addl $8, %ebp; addq %r14, %rsp",
+    "subl $8, %ebp; addq %r14, %rsp",
+    "andl $8, %ebp; addq %r14, %rsp",
+    "subl $8, %esp; addq %rsi, %rsp",
+    "subl $8, %esp; .byte 0x4c, 0x03, 0xf4",
+    "subl $8, %esp; addq %r14, %rbp",
+    "subl $8, %esp; addq %r14, %r12",
+    "subl $8, %esp; addq %r15, %rsp",
+    "subl $8, %esp; subq %r14, %rsp",
+    "subl $8, %esp; movq %r14, %rsp",
+    "movl %eax, %esp; addq %rsi, %rsp",
+    "subl $0x1000, %esp; nop; addq %r14, %rsp",
+    "movl %eax, %esp; nop; addq %r14, %rsp",
+    "subl $8, %esp; addl %r14d, %esp",
+    "subl $8, %esp; leal (%rsp,%r14), %esp",
     "subq $8, %rsp; .skip 28, 0x90; jmp 1f; 1: pushq %rax",
     /* Over the bundle's edge, and from there on nops. */
     ".skip 30, 0x90; .byte 0xb8, 0x90",
@@ -266,9 +343,17 @@ static const char *const bad[] = {
     /* A far operand at rsp, but with another register. */
     "movq 0x100(%rsp,%r12), %rax",
     "movq 0x100(%r12), %rax",
+    "movq -0xdc(%rbp), %rax; incl %eax",
+    "movq 0x20010(%rsp), %rax",
+    "movq -0x20010(%rsp), %rax",
+    "movq 0x100(%rax), %rax",
+    "movq 0x100(%rsp,%rax), %rax",
+    "movq 0x100(%rsp,%rax,4), %rax",
     /* What a long nop hides if it is not long. */
     ".byte 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x44, 0, 0; syscall; nop",
     ".byte 0x66, 0x2e, 0x0f, 0x1f, 0x44, 0, 0; syscall; nop",
+    ".byte 0x67, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0",
+    ".byte 0x67, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0",
 };
 
 #define BADS (sizeof bad / sizeof bad[0])
@@ -343,6 +428,72 @@ judge(const uint8_t *code, bool quick)
 	verdict.report = v.report;
 	verdict.good = quick ? verdict.good : v.report.violations == 0;
 	return verdict;
+}
+
+static void
+drift_that_is_pending_at_the_end_is_the_most_that_there_is(void **state)
+{
+	static const uint8_t moves[] = {0x48, 0x81, 0xec, 0x00, 0xc0, 0, 0, 0x48, 0x81, 0xec, 0x00, 0x40, 0, 0};
+
+	for (unsigned more = 0; more < 2; more++) {
+		uint8_t code[SHORT];
+
+		memset(code, 0x90, SHORT);
+		memcpy(code + 40, moves, sizeof moves);
+		if (more)
+			memcpy(code + 64, "\x48\x83\xec\x08", 4);
+		code[80] = 0x58; /* popq %rax */
+		assert_int_equal(judge(code, true).good, !more);
+		assert_int_equal(judge(code, false).good, !more);
+	}
+}
+
+/* Drift is pending before the last bundle, in which each byte is an instruction. */
+static void
+nobody_reads_behind_the_region(void **state)
+{
+	uint8_t *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *code = pages + 4096 - SHORT;
+
+	assert_true(pages != MAP_FAILED);
+	assert_int_equal(mprotect(pages + 4096, 4096, PROT_NONE), 0);
+	memset(code, 0x90, SHORT);
+	memcpy(code + 60, "\x48\x83\xec\x08", 4);
+	code[SHORT - 1] = 0x58;
+	assert_true(judge(code, true).good);
+	code[SHORT - 1] = 0x90;
+	assert_false(judge(code, true).good);
+	munmap(pages, 8192);
+}
+
+/* A load of four bytes, 20 bytes into the region. Close to the end the rules know better. */
+static void
+operands_relative_to_rip_are_in_the_sandbox(void **state)
+{
+	static const struct {
+		uint64_t place;
+		bool good;
+		size_t alone;
+	} rows[] = {{0, true, 0}, {SANDBOX_SIZE - 64, true, 0}, {SANDBOX_SIZE - 63, true, 1},
+	    {SANDBOX_SIZE - 4, true, 1}, {SANDBOX_SIZE - 3, false, 1}, {SANDBOX_SIZE, false, 1}, {UINT64_MAX, false, 1}};
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		uint64_t offset = i == 0 || i == 6 ? 0x100000 : SANDBOX_SIZE - 0x100000;
+		int32_t disp = (int32_t) (rows[i].place - offset - 20 - 6);
+		uint64_t marks[4] = {0};
+		uint8_t code[SHORT];
+		struct verify v = {.code = code, .size = SHORT, .offset = offset, .bundle = 32, .targets = marks,
+		    .wanted = marks + 2, .max_violations = 1};
+
+		memset(code, 0x90, SHORT);
+		memcpy(code + 20, "\x8b\x05", 2);
+		memcpy(code + 22, &disp, 4);
+		asked_alone = 0;
+		assert_int_equal(quick_scan(&v), rows[i].good);
+#ifdef COUNT_ASKED
+		assert_int_equal(asked_alone, rows[i].alone);
+#endif
+	}
 }
 
 /* How often the rules were asked about what was accepted. */
@@ -470,6 +621,9 @@ main(void)
 #endif
 	    cmocka_unit_test(a_bad_bundle_is_not_accepted_wherever_it_is),
 	    cmocka_unit_test(single_thread_returns_need_their_policy),
+	    cmocka_unit_test(drift_that_is_pending_at_the_end_is_the_most_that_there_is),
+	    cmocka_unit_test(nobody_reads_behind_the_region),
+	    cmocka_unit_test(operands_relative_to_rip_are_in_the_sandbox),
 	    cmocka_unit_test(the_rules_say_where_a_single_instruction_ends_and_goes),
 	    cmocka_unit_test(what_the_quick_walk_accepts_the_rules_accept_alike),
 	    cmocka_unit_test(each_encoding_that_the_quick_walk_accepts_the_rules_accept_alike),
