@@ -78,6 +78,8 @@ static const char *const snippets[] = {
     /* Out of the region, to bundles. */
     ".byte 0xe9; .long 0x7ffb; .byte 0x0f, 0x84; .long 0x7ff5; .byte 0xe8; .long 0x7ff0",
     ".byte 0xe9; .long -0x8005; .byte 0x0f, 0x84; .long -0x800b; .byte 0xe8; .long -0x8010",
+    "subq $8, %rsp; pushq %rax; jmp 1f; 1: subq $8, %rsp; pushq $5; jmp 1f; 1: subq $8, %rsp; pushq $0x1234; jmp 1f; 1:",
+    ".rept 16; .byte 0xeb, 0; .endr", /* nothing but events */
 };
 
 #define SNIPPETS (sizeof snippets / sizeof snippets[0])
@@ -466,6 +468,82 @@ nobody_reads_behind_the_region(void **state)
 	munmap(pages, 8192);
 }
 
+static void
+nobody_reads_in_front_of_the_region(void **state)
+{
+	static const uint8_t group[] = {0x83, 0xe0, 0xe0, 0x4c, 0x01, 0xf0, 0xff, 0xe0}; /* of eax */
+	uint8_t *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *code = pages + 4096;
+
+	assert_true(pages != MAP_FAILED);
+	assert_int_equal(mprotect(pages, 4096, PROT_NONE), 0);
+	for (size_t at = 0; at < 8; at++) {
+		memset(code, 0x90, SHORT);
+		memcpy(code + at, group, sizeof group);
+		asked_alone = 0;
+		assert_true(judge(code, true).good);
+#ifdef COUNT_ASKED
+		assert_int_equal(asked_alone, at < 2); /* then the jump is at 8 or later */
+#endif
+		for (size_t cut = 1; cut < sizeof group; cut++) {
+			memset(code, 0x90, SHORT);
+			memcpy(code + at, group + cut, sizeof group - cut);
+			if (cut < 7)
+				assert_false(judge(code, true).good);
+		}
+		memset(code, 0x90, SHORT);
+		memcpy(code + at, "\x4c\x01\xf4", 3); /* addq %r14, %rsp */
+		assert_false(judge(code, true).good);
+		memcpy(code + at, "\xc3", 1);
+		assert_false(judge(code, true).good);
+	}
+	munmap(pages, 8192);
+}
+
+/* A jump from the region to `place`, which the rules judge alike; they are not asked if it is good. */
+static void
+compare_jump(uint64_t place, uint64_t offset, unsigned size, bool good)
+{
+	int32_t disp = (int32_t) (place - offset - 20 - size);
+	uint64_t marks[2][4] = {{0}};
+	uint8_t code[SHORT];
+	struct verify quick = {.code = code, .size = SHORT, .offset = offset, .bundle = 32, .targets = marks[0],
+	    .wanted = marks[0] + 2, .max_violations = 1};
+	struct verify rules = quick;
+
+	rules.targets = marks[1];
+	rules.wanted = marks[1] + 2;
+	memset(code, 0x90, SHORT);
+	memcpy(code + 20, size == 2 ? "\xeb" : size == 5 ? "\xe9" : "\x0f\x84", size == 6 ? 2 : 1);
+	memcpy(code + 20 + (size == 6) + 1, &disp, size == 2 ? 1 : 4);
+	asked_alone = 0;
+	assert_int_equal(quick_scan(&quick), good);
+#ifdef COUNT_ASKED
+	assert_int_equal(asked_alone, 0);
+#endif
+	rules_scan(&rules);
+	assert_int_equal(rules.report.violations == 0, good);
+	if (good)
+		assert_memory_equal(marks[0], marks[1], sizeof marks[0]);
+}
+
+static void
+jumps_out_of_the_region_go_to_bundles_of_the_sandbox(void **state)
+{
+	static const unsigned sizes[] = {2, 5, 6};
+	static const int near[] = {-96, -33, -32, -31, -1, SHORT, SHORT + 1, SHORT + 31, SHORT + 32};
+
+	for (unsigned i = 0; i < 3; i++) {
+		for (unsigned j = 0; j < sizeof near / sizeof near[0]; j++)
+			compare_jump(0x100000 + (uint64_t) near[j], 0x100000, sizes[i], near[j] % 32 == 0);
+		compare_jump(0, 32, sizes[i], true);
+		compare_jump(-(uint64_t) 32, 32, sizes[i], false);
+		compare_jump(SANDBOX_SIZE - 32, SANDBOX_SIZE - 128, sizes[i], true);
+		compare_jump(SANDBOX_SIZE, SANDBOX_SIZE - 128, sizes[i], false);
+		compare_jump(SANDBOX_SIZE, SANDBOX_SIZE - 96, sizes[i], false);
+	}
+}
+
 /* A load of four bytes, 20 bytes into the region. Close to the end the rules know better. */
 static void
 operands_relative_to_rip_are_in_the_sandbox(void **state)
@@ -623,6 +701,8 @@ main(void)
 	    cmocka_unit_test(single_thread_returns_need_their_policy),
 	    cmocka_unit_test(drift_that_is_pending_at_the_end_is_the_most_that_there_is),
 	    cmocka_unit_test(nobody_reads_behind_the_region),
+	    cmocka_unit_test(nobody_reads_in_front_of_the_region),
+	    cmocka_unit_test(jumps_out_of_the_region_go_to_bundles_of_the_sandbox),
 	    cmocka_unit_test(operands_relative_to_rip_are_in_the_sandbox),
 	    cmocka_unit_test(the_rules_say_where_a_single_instruction_ends_and_goes),
 	    cmocka_unit_test(what_the_quick_walk_accepts_the_rules_accept_alike),
