@@ -409,6 +409,8 @@ a_message_names_the_instruction_and_the_reason(void **state)
 	    {5, {0x67, 0x8b, 0x44, 0x88, 0xf8}, "0+5 `mov -0x8(%eax,%ecx,4), %eax`: address-size prefix without gs"},
 	    {2, {0x0f, 0x05}, "0+2 `.byte 0x0f, 0x05`: instruction is not allowed"},
 	    {2, {0xff, 0xd0}, "0+2 `call *%rax`: indirect branch is not masked"},
+	    {3, {0x0f, 0x95, 0x00}, "0+3 `setne (%rax)`: memory operand is not sandboxed"},
+	    {3, {0x0f, 0x18, 0x10}, "0+3 `prefetcht1 (%rax)`: memory operand is not sandboxed"},
 	    {3, {0x4d, 0x89, 0xc6}, "0+3 `mov %r8, %r14`: writes a protected register"},
 	    {4, {0xc5, 0xf5, 0x58, 0x02}, "0+4 `vaddp (%rdx), %ymm1, %ymm0`: memory operand is not sandboxed"},
 	    {3, {0x40, 0x88, 0xc4}, "0+3 `mov %al, %spl`: writes the stack pointer"},
