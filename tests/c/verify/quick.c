@@ -80,6 +80,7 @@ static const char *const snippets[] = {
     ".byte 0xe9; .long -0x8005; .byte 0x0f, 0x84; .long -0x800b; .byte 0xe8; .long -0x8010",
     "subq $8, %rsp; pushq %rax; jmp 1f; 1: subq $8, %rsp; pushq $5; jmp 1f; 1: subq $8, %rsp; pushq $0x1234; jmp 1f; 1:",
     ".rept 16; .byte 0xeb, 0; .endr", /* nothing but events */
+    ".byte 0x66, 0x66, 0x90, 0x66, 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x66, 0x2e, 0x66, 0x90", /* nops */
 };
 
 #define SNIPPETS (sizeof snippets / sizeof snippets[0])
@@ -205,6 +206,7 @@ static const struct {
     [29] = {1, 1}, /* pause, alone and while drift is pending */
     [31] = {1, 0}, /* drift by leaq */
     [35] = {2, 0}, /* features */
+    [40] = {3, 0}, /* nops in unusual forms */
 };
 
 /* Verdicts are the same when it is asked about all that there is: only here is it seen that it is not. */
