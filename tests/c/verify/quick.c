@@ -81,6 +81,8 @@ static const char *const snippets[] = {
     "subq $8, %rsp; pushq %rax; jmp 1f; 1: subq $8, %rsp; pushq $5; jmp 1f; 1: subq $8, %rsp; pushq $0x1234; jmp 1f; 1:",
     ".rept 16; .byte 0xeb, 0; .endr", /* nothing but events */
     ".byte 0x66, 0x66, 0x90, 0x66, 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x66, 0x2e, 0x66, 0x90", /* nops */
+    /* Behind these operands bytes that would be odd as SIB. */
+    "movl %eax, %gs:(%ecx); testl %eax, %eax; movl %gs:(%edx), %ecx; testl %ecx, %ecx; movb %al, %gs:(%esi); testb $1, %al",
 };
 
 #define SNIPPETS (sizeof snippets / sizeof snippets[0])
@@ -540,6 +542,28 @@ compare_jump(uint64_t place, uint64_t offset, unsigned size, bool good)
 		assert_memory_equal(marks[0], marks[1], sizeof marks[0]);
 }
 
+/* The jump and its bundle are marked for who looks at it later. */
+static void
+a_jump_into_another_part_is_noted(void **state)
+{
+	static const int targets[] = {-7, SHORT + 1, SHORT + 32};
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t marks[4] = {0};
+		uint8_t code[SHORT];
+		struct verify v = {.code = code, .size = SHORT, .offset = 0x100000, .before = 64, .behind = 64, .bundle = 32,
+		    .targets = marks, .wanted = marks + 2, .max_violations = 1};
+		int32_t disp = targets[i] - 20 - 5;
+
+		memset(code, 0x90, SHORT);
+		code[20] = 0xe9;
+		memcpy(code + 21, &disp, 4);
+		assert_true(quick_scan(&v));
+		if (targets[i] % 32)
+			assert_int_equal(marks[2], 1 << 20 | 1);
+	}
+}
+
 static void
 jumps_out_of_the_region_go_to_bundles_of_the_sandbox(void **state)
 {
@@ -740,6 +764,7 @@ main(void)
 	    cmocka_unit_test(drift_that_is_pending_at_the_end_is_the_most_that_there_is),
 	    cmocka_unit_test(nobody_reads_behind_the_region),
 	    cmocka_unit_test(nobody_reads_in_front_of_the_region),
+	    cmocka_unit_test(a_jump_into_another_part_is_noted),
 	    cmocka_unit_test(jumps_out_of_the_region_go_to_bundles_of_the_sandbox),
 	    cmocka_unit_test(operands_relative_to_rip_are_in_the_sandbox),
 	    cmocka_unit_test(the_rules_say_where_a_single_instruction_ends_and_goes),
