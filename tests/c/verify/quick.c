@@ -83,6 +83,7 @@ static const char *const snippets[] = {
     ".byte 0x66, 0x66, 0x90, 0x66, 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x66, 0x2e, 0x66, 0x90", /* nops */
     /* Behind these operands bytes that would be odd as SIB. */
     "movl %eax, %gs:(%ecx); testl %eax, %eax; movl %gs:(%edx), %ecx; testl %ecx, %ecx; movb %al, %gs:(%esi); testb $1, %al",
+    "psrlw $3, %xmm1; psllq $2, %xmm3; pslldq $4, %xmm2; psrad $1, %xmm7; pshufd $1, %xmm1, %xmm2",
 };
 
 #define SNIPPETS (sizeof snippets / sizeof snippets[0])
@@ -209,6 +210,7 @@ static const struct {
     [31] = {1, 0}, /* drift by leaq */
     [35] = {2, 0}, /* features */
     [40] = {3, 0}, /* nops in unusual forms */
+    [42] = {4, 0}, /* digits of registers only */
 };
 
 /* Verdicts are the same when it is asked about all that there is: only here is it seen that it is not. */
