@@ -544,6 +544,25 @@ compare_jump(uint64_t place, uint64_t offset, unsigned size, bool good)
 		assert_memory_equal(marks[0], marks[1], sizeof marks[0]);
 }
 
+/* What it crosses into reads as nops from the edge on. */
+static void
+no_instruction_crosses_an_edge(void **state)
+{
+	static uint8_t code[SIZE];
+	static struct outcome outcome;
+
+	memset(code, 0x90, SIZE);
+	for (unsigned bundle = 16; bundle <= 32; bundle += 16) {
+		for (size_t edge = 16; edge < SIZE; edge += 16) {
+			struct verify v = new_verify(code, &outcome, bundle);
+
+			code[edge - 2] = 0xb8; /* movl $0x90909090, %eax */
+			assert_int_equal(quick_scan(&v), edge % bundle != 0);
+			code[edge - 2] = 0x90;
+		}
+	}
+}
+
 /* The jump and its bundle are marked for who looks at it later. */
 static void
 a_jump_into_another_part_is_noted(void **state)
@@ -766,6 +785,7 @@ main(void)
 	    cmocka_unit_test(drift_that_is_pending_at_the_end_is_the_most_that_there_is),
 	    cmocka_unit_test(nobody_reads_behind_the_region),
 	    cmocka_unit_test(nobody_reads_in_front_of_the_region),
+	    cmocka_unit_test(no_instruction_crosses_an_edge),
 	    cmocka_unit_test(a_jump_into_another_part_is_noted),
 	    cmocka_unit_test(jumps_out_of_the_region_go_to_bundles_of_the_sandbox),
 	    cmocka_unit_test(operands_relative_to_rip_are_in_the_sandbox),
