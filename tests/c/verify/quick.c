@@ -558,6 +558,10 @@ no_instruction_crosses_an_edge(void **state)
 
 			code[edge - 2] = 0xb8; /* movl $0x90909090, %eax */
 			assert_int_equal(quick_scan(&v), edge % bundle != 0);
+			v = new_verify(code, &outcome, bundle);
+			v.size = SIZE - 32; /* not a multiple of 64 */
+			if (edge < v.size - 16)
+				assert_int_equal(quick_scan(&v), edge % bundle != 0);
 			code[edge - 2] = 0x90;
 		}
 	}
