@@ -556,13 +556,13 @@ no_instruction_crosses_an_edge(void **state)
 		for (size_t edge = 16; edge < SIZE; edge += 16) {
 			struct verify v = new_verify(code, &outcome, bundle);
 
-			code[edge - 2] = 0xb8; /* movl $0x90909090, %eax */
+			code[edge - 4] = 0xb8; /* movl $0x90909090, %eax: one byte is behind the edge */
 			assert_int_equal(quick_scan(&v), edge % bundle != 0);
 			v = new_verify(code, &outcome, bundle);
 			v.size = SIZE - 32; /* not a multiple of 64 */
 			if (edge < v.size - 16)
 				assert_int_equal(quick_scan(&v), edge % bundle != 0);
-			code[edge - 2] = 0x90;
+			code[edge - 4] = 0x90;
 		}
 	}
 }
