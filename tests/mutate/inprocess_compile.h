@@ -12,8 +12,10 @@ int compile_main(int argc, char **argv);
 
 size_t lfi_tables_size = sizeof(struct quick_tables);
 
-#define ARRAY(name, size, inner) \
-	{#name, (void *) &x64_quick.name, size, sizeof x64_quick.name / size, inner}
+#define ARRAY(name, size, inner)                                                           \
+	{                                                                                  \
+#name, (void *) &x64_quick.name, size, sizeof x64_quick.name / size, inner \
+	}
 
 /* The members: how large a number is, how many there are, and how many are in brackets of their own. */
 static const struct array {
@@ -23,7 +25,8 @@ static const struct array {
 } arrays[] = {ARRAY(first, 2, 0), ARRAY(second, 2, 2), ARRAY(opcode, 4, 0), ARRAY(line, 4, 0), ARRAY(sib, 1, 0),
     ARRAY(branch, 1, 256)};
 
-/* As a compiler does without -Werror: what is too large is cut, what is too much is dropped; no index is out of bounds. */
+/* As a compiler does without -Werror: what is too large is cut, what is too much is dropped; no index is out of bounds.
+ */
 static void
 take_array(FILE *in, const struct array *array)
 {
