@@ -589,6 +589,24 @@ a_jump_into_another_part_is_noted(void **state)
 	}
 }
 
+/* What joins the parts would strike it out, and nobody would look where it goes. */
+static void
+a_branch_into_another_part_that_would_not_be_found_again_is_not_noted(void **state)
+{
+	static const uint8_t known[16] = {0xe9, 0x40}, unknown[16] = {0xf2, 0xe9, 0x40};
+	uint64_t wanted = 0;
+	struct verify v = {
+	    .code = known, .size = 64, .offset = 0x100000, .behind = 64, .bundle = 32, .wanted = &wanted, .max_violations = 1};
+
+	assert_true(leads_to_other_part(&v, 0, 0x100045));
+	assert_int_equal(wanted, 1);
+	wanted = 0;
+	assert_false(leads_to_other_part(&v, 0, 0x100046));
+	v.code = unknown;
+	assert_false(leads_to_other_part(&v, 0, 0x100046));
+	assert_int_equal(wanted, 0);
+}
+
 static void
 jumps_out_of_the_region_go_to_bundles_of_the_sandbox(void **state)
 {
@@ -791,6 +809,7 @@ main(void)
 	    cmocka_unit_test(nobody_reads_in_front_of_the_region),
 	    cmocka_unit_test(no_instruction_crosses_an_edge),
 	    cmocka_unit_test(a_jump_into_another_part_is_noted),
+	    cmocka_unit_test(a_branch_into_another_part_that_would_not_be_found_again_is_not_noted),
 	    cmocka_unit_test(jumps_out_of_the_region_go_to_bundles_of_the_sandbox),
 	    cmocka_unit_test(operands_relative_to_rip_are_in_the_sandbox),
 	    cmocka_unit_test(the_rules_say_where_a_single_instruction_ends_and_goes),
