@@ -58,6 +58,9 @@ func image(t testing.TB, source string, flags ...string) []byte {
 	}
 	compiler := filepath.Join(build, "bin", "lfi-cc")
 	if _, err := os.Stat(compiler); err != nil {
+		if os.Getenv("LFI_BUILD") != "" {
+			t.Fatalf("LFI_BUILD has no lfi-cc: %v", err)
+		}
 		t.Skipf("no lfi-cc: %v; LFI_BUILD names a build of lfi", err)
 	}
 	out := filepath.Join(scratch, fmt.Sprintf("%d.lfi", len(images.made)))

@@ -56,6 +56,9 @@ func decoders(t testing.TB) map[string]decoder {
 	out := filepath.Join(t.TempDir(), "qoi.lfi")
 	compiler := filepath.Join(os.Getenv("LFI_BUILD"), "bin", "lfi-cc")
 	if said, err := exec.Command(compiler, "-O2", "-fno-omit-frame-pointer", "qoi.c", "-o", out).CombinedOutput(); err != nil {
+		if os.Getenv("LFI_BUILD") != "" {
+			t.Fatalf("LFI_BUILD compiles no program for the sandbox: %v %s", err, said)
+		}
 		t.Skipf("no program for the sandbox: LFI_BUILD is to name a build of lfi: %v %s", err, said)
 	}
 	image, err := os.ReadFile(out)
