@@ -309,7 +309,8 @@ END
 		done
 		for kind in native lfi; do
 			mkdir -p $kind.d
-			./xmlwf.$kind -p -x -N -d $kind.d "$file" >/dev/null 2>&1 || true
+			./xmlwf.$kind -p -x -N -d $kind.d "$file" >/dev/null 2>&1 && status=0 || status=$?
+			echo $status >$kind.d/status
 		done
 		diff -r native.d lfi.d >/dev/null || fail "xmlwf -d of $file"
 		checked=$((checked + 1))
